@@ -1,0 +1,662 @@
+"""BaseVIB: what the estimators share - parameters, validation, rows -> problem -> nn.train, encoding."""
+
+import copy
+import warnings
+import weakref
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+    is_classifier,
+)
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from skvib.monitor import CallbackSupportMixin, fit_monitor, with_callbacks
+from skvib.nn.encoders import n_outputs_of, own_module
+from skvib.nn.layers import ACTIVATIONS, SparseRows
+from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal
+from skvib.nn.trainer import (
+    SCHEDULES,
+    Problem,
+    Rows,
+    Settings,
+    State,
+    available_device,
+    resolve_device,
+    train,
+)
+from skvib.rows import collapse, standardized, weighted_moments
+
+PREDICT_ELEMENTS = 2**20
+fit_context = _fit_context(prefer_skip_nested_validation=True)
+# rebuilt networks of fitted estimators, by dtype, beside the weights they were built from
+_NETWORKS = weakref.WeakKeyDictionary()
+
+_MLP_ONLY = {
+    "solver": "training always uses Adam; remove it",
+    "power_t": "pass a callable as learning_rate",
+    "shuffle": "rows are drawn in an order that random_state decides; remove it",
+    "momentum": "training always uses Adam; remove it",
+    "nesterovs_momentum": "training always uses Adam; remove it",
+    "beta_1": "Adam's moments are fixed at .9 and .999; beta is the price of information",
+    "beta_2": "Adam's moments are fixed at .9 and .999; beta is the price of information",
+    "epsilon": "Adam's epsilon is fixed at 1e-8; remove it",
+    "max_fun": "there is no L-BFGS solver; use max_iter",
+    "loss": "VIBClassifier's loss follows from y; VIBRegressor has noise=",
+}
+
+
+class BaseVIB(
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    CallbackSupportMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
+):
+    """The estimators' common part; use VIBClassifier or VIBRegressor."""
+
+    _parameter_constraints = {
+        "beta": [Interval(Real, 0, None, closed="left")],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions(set(ACTIVATIONS))],
+        "decoder_hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "encoder": [callable, None],
+        "n_train_draws": [Interval(Integral, 1, None, closed="left")],
+        "n_predict_draws": [Interval(Integral, 0, None, closed="left")],
+        "standardize": ["boolean"],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "beta_warmup": [Interval(Real, 0, 1, closed="left")],
+        "ema_decay": [Interval(Real, 0, 1, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
+        "device": [str],
+        "autocast": [StrOptions({"bfloat16"}), None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+    # a validation set needs no request from its user: `Pipeline(transform_input=["X_val"])` does
+    __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}
+
+    _doc_link_module = "skvib"
+    _doc_link_template = (
+        "https://skvib.readthedocs.io/en/stable/api/{estimator_module}.{estimator_name}.html"
+    )
+
+    def __new__(cls, *args, **params):
+        for name in params:
+            if name in _MLP_ONLY:
+                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {_MLP_ONLY[name]}.")
+        return super().__new__(cls)
+
+    # What a target is: the subclass sets the attributes that describe it
+
+    @abstractmethod
+    def _learn_targets(self, y, classes):
+        """Set classes_, n_outputs_ and what else describes the targets, but for their scale."""
+
+    @abstractmethod
+    def _check_targets(self, y, classes, incremental):
+        """Raise if y of a continued fit is not what the first call described."""
+
+    @abstractmethod
+    def _encode_targets(self, y):
+        """y as an array (n,) or (n, n_outputs) of what the likelihood takes."""
+
+    @abstractmethod
+    def _class_weights(self, targets, weights, incremental):
+        """The factor of each row's weight."""
+
+    @abstractmethod
+    def _likelihood(self):
+        """Name of q(y|z) in skvib.nn.likelihoods.LIKELIHOODS."""
+
+    @abstractmethod
+    def _entropy(self, targets, weights):
+        """H(Y) in nats: the loss of a code that says nothing; None if it bounds nothing."""
+
+    def _learn_scale(self, targets, weights):
+        """Set the scale of the encoded targets."""
+
+    def _scale_targets(self, targets):
+        """Encoded targets in the units of the network."""
+        return targets
+
+    def _units(self):
+        """What is added to a distortion of encoded targets for one in the units of y, nats."""
+        return 0.0
+
+    # Fitting
+
+    @with_callbacks
+    @fit_context
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+        """Fit the network to X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training inputs. More dimensions are accepted with an `encoder` of your own.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight k is the same as k copies of the row.
+        X_val, y_val : array-like, default=None
+            Validation rows. With `early_stopping=True` they decide when to stop; without, their
+            log-likelihood is recorded in `validation_scores_`. In a Pipeline, use
+            ``Pipeline(..., transform_input=["X_val"])`` with metadata routing enabled.
+        sample_weight_val : array-like, default=None
+            Weights of the validation rows.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, a shape, a label or a weight is not usable, before any training.
+        """
+        if (X_val is None) != (y_val is None):
+            given, missing = ("y_val", "X_val") if X_val is None else ("X_val", "y_val")
+            raise ValueError(f"{given} was passed without {missing}: pass both or neither.")
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val was passed without X_val and y_val.")
+        validation = None if X_val is None else (X_val, y_val, sample_weight_val)
+        return self._fit(X, y, sample_weight, validation)
+
+    def _fit(self, X, y, sample_weight, validation=None, incremental=False, classes=None):
+        """Prepare and train a working copy; self takes its state only when all went well."""
+        model = copy.copy(self)
+        device = resolve_device(self.device)
+        continues = hasattr(self, "_weights") and (incremental or self.warm_start)
+        X, y, weights = model._read_rows(X, y, sample_weight, reset=not continues)
+        if continues:
+            model._check_targets(y, classes, incremental)
+        else:
+            model._learn_targets(y, classes)
+            model._seed = check_random_state(self.random_state).randint(2**31 - 1)
+        targets = model._encode_targets(y)
+        weights = weights * model._class_weights(targets, weights, incremental)
+        if not weights.any():
+            raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
+        rows, weights = collapse(X, targets, weights)
+        if validation is not None:
+            validation = model._read_validation(*validation)
+        elif self.early_stopping and not incremental:
+            rows, weights, validation = model._split(X, targets, rows, weights)
+        if not continues:
+            model._learn_inputs(X, rows, weights)
+            model._learn_scale(targets[rows], weights)
+        if validation is not None:
+            model._warn_of_raw_validation(*validation)
+        entropy = None if incremental else model._entropy(targets[rows], weights)
+        monitor = None if incremental else fit_monitor(self, model, X, y, sample_weight)
+        problem = Problem(
+            rows=model._to_tensors(X, targets, rows, weights),
+            beta=float(self.beta),
+            latent_dim=self.latent_dim,
+            seed=model._seed,
+            mean_weight=model._mean_weight,
+            validation=validation and model._to_tensors(*validation),
+            encoder=model._encoder,
+            start=model._state() if continues else None,
+            monitor=monitor,
+        )
+        settings = model._settings(len(rows), validation is not None, incremental, device)
+        training = train([problem], settings)[0]
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        model._take(training, continues, keeps_state=incremental or self.warm_start)
+        if not incremental:
+            model._warn_of_training(training, settings, entropy)
+        if monitor is not None:
+            monitor.end_fit(model)
+        self.__dict__ = vars(model)
+        return self
+
+    def _read_rows(self, X, y, sample_weight, reset):
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            reset=reset,
+            multi_output=True,
+            y_numeric=not is_classifier(self),
+            **self._input_rules(),
+        )
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weights.any():
+            raise ValueError("sample_weight is zero for every row: at least one must be positive.")
+        y = y.toarray() if sparse.issparse(y) else y
+        kept = np.flatnonzero(weights)
+        if len(kept) < len(weights):
+            X, y, weights = X[kept], y[kept], weights[kept]
+        return _canonical(X), y, weights
+
+    def _input_rules(self):
+        own = self.encoder is not None
+        return {
+            "accept_sparse": False if own else "csr",
+            "allow_nd": own,
+            "dtype": [np.float64, np.float32],
+        }
+
+    def _read_validation(self, X_val, y_val, sample_weight_val):
+        try:
+            X, y, weights = self._read_rows(X_val, y_val, sample_weight_val, reset=False)
+        except ValueError as error:
+            raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
+        return X, self._encode_targets(y), np.arange(len(weights)), weights
+
+    def _split(self, X, targets, rows, weights):
+        """Hold out `validation_fraction` of the distinct rows, stratified by class."""
+        stratify = targets[rows] if self._likelihood() == "categorical" else None
+        train_part, held_out = train_test_split(
+            np.arange(len(rows)),
+            test_size=self.validation_fraction,
+            random_state=self._seed,
+            stratify=stratify,
+        )
+        if len(held_out) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of "
+                "your dataset."
+            )
+        train_part, held_out = np.sort(train_part), np.sort(held_out)
+        validation = X, targets, rows[held_out], weights[held_out]
+        return rows[train_part], weights[train_part], validation
+
+    def _learn_inputs(self, X, rows, weights):
+        """Set the standardisation of the inputs and the architecture, from the training rows alone."""
+        self._x_mean = np.zeros(X.shape[1:])
+        self._x_scale = np.ones(X.shape[1:])
+        if self.standardize:
+            self._x_mean, self._x_scale = weighted_moments(X, rows, weights)
+        self._mean_weight = float(weights.mean())
+        self._encoder = None
+        hidden = _sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        if self.encoder is not None:
+            self._encoder = own_module(self.encoder, self._seed)
+            hidden = (n_outputs_of(self._encoder, X.shape[1:]),)
+        self._architecture = {
+            "n_features": X.shape[1],
+            "hidden_layer_sizes": hidden,
+            "decoder_hidden_layer_sizes": _sizes(
+                self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"
+            ),
+            "activation": self.activation,
+            "likelihood": self._likelihood(),
+            "n_outputs": self._n_decoder_outputs,
+        }
+        self._n_features_out = self.latent_dim
+
+    def _to_tensors(self, X, targets, rows, weights):
+        """Standardised float32 Rows for training."""
+        if sparse.issparse(X):
+            inputs = _sparse_rows(X[rows], self._x_mean, self._x_scale, torch.float32)
+        else:
+            inputs = torch.from_numpy(standardized(X, rows, self._x_mean, self._x_scale))
+            if not torch.isfinite(inputs).all():
+                raise ValueError("X overflows float32: rescale it, or set standardize=True.")
+        weights = torch.from_numpy(weights.astype(np.float32))
+        return Rows(inputs, self._target_tensor(targets[rows]), weights)
+
+    def _target_tensor(self, targets, dtype=torch.float32):
+        if self._likelihood() == "categorical":
+            return torch.from_numpy(targets)
+        return torch.from_numpy(self._scale_targets(targets)).to(dtype)
+
+    def _settings(self, n_rows, has_validation, incremental, device):
+        if self.latent_dim != self._n_features_out:
+            raise ValueError(
+                f"latent_dim changed from {self._n_features_out} to {self.latent_dim}, but a fit that "
+                "continues keeps its network: restore it, or set warm_start=False and fit anew."
+            )
+        on_validation = self.early_stopping and has_validation
+        is_constant = incremental or self.learning_rate == "constant"
+        schedule = "constant" if incremental else self.learning_rate
+        auto = self.batch_size == "auto"
+        return Settings(
+            architecture=Architecture(**self._architecture),
+            max_iter=1 if incremental else self.max_iter,
+            batch_size=int(np.clip(n_rows // 8, 32, 200)) if auto else self.batch_size,
+            learning_rate_init=float(self.learning_rate_init),
+            schedule=SCHEDULES.get(schedule, schedule) if isinstance(schedule, str) else schedule,
+            alpha=float(self.alpha),
+            beta_warmup=float(self.beta_warmup),
+            ema_decay=float(self.ema_decay),
+            n_train_draws=self.n_train_draws,
+            n_predict_draws=self.n_predict_draws,
+            stop_on="validation" if on_validation else "loss" if is_constant else None,
+            tol=float(self.tol),
+            n_iter_no_change=self.n_iter_no_change,
+            device=device,
+            product_dtype=getattr(torch, self.autocast) if self.autocast else None,
+        )
+
+    def _state(self):
+        arrays = self._optimizer or (np.zeros_like(self._weights),) * 2
+        tensors = (torch.from_numpy(array) for array in (self._weights, *arrays))
+        return State(*tensors, self._n_steps, self._n_epochs)
+
+    def _take(self, training, continues, keeps_state):
+        """Turn what the trainer returns into fitted attributes."""
+        state = training.state
+        self._weights = state.weights.numpy()
+        moments = state.mean_gradient.numpy(), state.mean_square.numpy()
+        self._optimizer = moments if keeps_state else None
+        self._n_steps, self._n_epochs = (state.n_steps if keeps_state else 0), state.n_epochs
+        self._no_improvement_count = training.n_no_change
+        self.n_iter_ = training.n_epochs
+        self._stops_on_validation = self.early_stopping
+        self._set_history(training.history, self.history_ if continues else None)
+        self.latent_rates_ = training.latent_rates.numpy().astype(np.float64)
+        self.rate_ = float(self.latent_rates_.sum())
+        self.distortion_ = training.distortion + self._units()
+
+    def _set_history(self, history, before):
+        signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}
+        self.history_ = {}
+        for name, values in history.items():
+            values = np.array(values) + signs.get(name, 0.0) * self._units()
+            earlier = before.get(name, values[:0]) if before else values[:0]
+            self.history_[name] = np.concatenate([earlier, values])
+
+    # Warnings
+
+    def _warn_of_raw_validation(self, X, targets, rows, weights):
+        if not self.standardize or not len(rows):
+            return
+        mean, _ = weighted_moments(X, rows, weights)
+        if np.mean(np.abs(mean - self._x_mean) > 5 * self._x_scale) > 0.5:
+            warnings.warn(
+                "Most columns of X_val lie over 5 standard deviations away from those of X: it seems to have "
+                'bypassed the preprocessing. In a Pipeline, pass transform_input=["X_val"].',
+                UserWarning,
+                stacklevel=2,
+            )
+
+    def _warn_of_training(self, training, settings, entropy):
+        kept = f"the weights of epoch {training.best_epoch} are kept"
+        loss = self.distortion_ + self.beta * self.rate_
+        message = None
+        if training.reason == "diverged":
+            message = (
+                f"Training diverged in epoch {training.n_epochs}; {kept}. Lower learning_rate_init "
+                f"(now {self.learning_rate_init:g})."
+            )
+        elif training.reason == "interrupted":
+            message = f"Training interrupted by user in epoch {training.n_epochs + 1}; {kept}."
+        elif training.reason == "max_iter" and settings.stop_on == "loss":
+            message = (
+                f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet. "
+                'Increase max_iter, or use learning_rate="cosine".'
+            )
+        elif entropy is None:
+            return
+        elif self.beta < 1 and self.latent_rates_.max() < 1e-3:
+            message = (
+                f"The code collapsed: it carries nothing about X at beta={self.beta:g}. Lower beta, raise "
+                "beta_warmup, or train longer (max_iter)."
+            )
+        elif loss > entropy + 0.02:
+            message = (
+                f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
+                "training fell short. Raise max_iter or learning_rate_init, or lower beta."
+            )
+        if message:
+            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+
+    # Encoding
+
+    @property
+    def network_(self):
+        """The fitted torch module, in eval mode and float32; it takes X as (1, n_samples, n_features)."""
+        check_is_fitted(self)
+        return self._network(torch.float32)
+
+    def _network(self, dtype, device="cpu"):
+        """The network rebuilt from its weights; kept outside `__dict__`, which predict must not change."""
+        weights, networks = _NETWORKS.get(self, (None, None))
+        if weights is not self._weights:
+            networks = {}
+            _NETWORKS[self] = self._weights, networks
+        if (dtype, device) not in networks:
+            modules = None if self._encoder is None else [self._encoder]
+            architecture = Architecture(**self._architecture)
+            network = VIBNetwork(architecture, (self._n_features_out,), modules).to(dtype)
+            WeightMatrix(network).values.copy_(torch.from_numpy(self._weights))
+            network.requires_grad_(False)
+            network.fold_standardization(
+                torch.from_numpy(self._x_mean), torch.from_numpy(self._x_scale)
+            )
+            networks[dtype, device] = network.to(device).eval()
+        return networks[dtype, device]
+
+    def _inference(self, X):
+        """The network in the dtype of X, and X in chunks of bounded memory."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, **self._input_rules())
+        X = _canonical(X)
+        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
+        network = self._network(dtype, available_device(self.device))
+        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), dtype)
+
+    @torch.no_grad()
+    def _map_rows(self, X, function):
+        """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows."""
+        network, chunks = self._inference(X)
+        parts = [function(network, network(chunk)) for chunk in chunks]
+        if isinstance(parts[0], tuple):
+            return tuple(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
+        return torch.cat(parts).cpu().numpy() if len(parts) > 1 else parts[0].cpu().numpy()
+
+    def _map_draws(self, X, function):
+        """`function(likelihood, eta)` for all rows, eta (n, S, n_parameters) over the fixed draws of z."""
+
+        def decode(network, posterior):
+            points = self._points(network)
+            eta = network.decode_points(posterior, points)
+            return function(network.likelihood, eta.unflatten(1, (points.shape[1], -1))[0])
+
+        return self._map_rows(X, decode)
+
+    def _points(self, network):
+        mean = network.center
+        points = quasi_normal(self.n_predict_draws, self._n_features_out)
+        return points.to(mean).unsqueeze(0)
+
+    def transform(self, X):
+        """The mean code of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mu : ndarray of shape (n_samples, latent_dim)
+            Mean of q(z|x), in the dtype of X.
+        """
+        return self._map_rows(X, lambda network, posterior: posterior.mu[0])
+
+    def sample_latent(self, X, n_samples=1, random_state=0):
+        """Draw codes z ~ q(z|x).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        n_samples : int, default=1
+            Draws of each row.
+        random_state : int, RandomState instance or None, default=0
+            Seed of the draws.
+
+        Returns
+        -------
+        z : ndarray of shape (n_samples, n_rows, latent_dim)
+        """
+        mu, sigma = self._map_rows(X, lambda network, posterior: (posterior.mu[0], posterior.sigma[0]))
+        noise = check_random_state(random_state).standard_normal((n_samples, *mu.shape))
+        return mu + sigma * noise.astype(mu.dtype, copy=False)
+
+    def rate_samples(self, X):
+        """The rate of each row: KL(q(z|x) || p(z)), how surprising it is to the bottleneck.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        rates : ndarray of shape (n_samples,)
+            In nats.
+        """
+        return self._map_rows(X, lambda network, posterior: posterior.rates().sum(-1)[0])
+
+    def score_samples(self, X):
+        """An inlier score, minus the rate of each row, which Pipelines forward.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            In nats; the lower, the more unusual.
+        """
+        return -self.rate_samples(X)
+
+    @torch.no_grad()
+    def log_likelihood_samples(self, X, y):
+        """log q(y|x) of each row under the posterior predictive, in the units of y as given.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        log_likelihoods : ndarray of shape (n_samples,)
+            In nats, summed over outputs.
+        """
+        check_is_fitted(self)
+        X, y, _ = self._read_rows(X, y, None, reset=False)
+        network, chunks = self._inference(X)
+        points, start, parts = self._points(network), 0, []
+        for chunk in chunks:
+            stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
+            targets = self._target_tensor(self._encode_targets(y[start:stop]), points.dtype)
+            targets = targets.unsqueeze(0).to(points.device)
+            parts.append(network.log_likelihood(chunk, targets, points)[0])
+            start = stop
+        return torch.cat(parts).cpu().numpy() - self._units()
+
+    # Fitted attributes that follow from others
+
+    @property
+    def loss_curve_(self):
+        """Loss of each epoch, nats."""
+        return self.history_["loss"].tolist()
+
+    @property
+    def loss_(self):
+        """Loss of the last epoch, nats."""
+        return float(self.history_["loss"][-1])
+
+    @property
+    def best_loss_(self):
+        """Lowest loss of an epoch, nats; None with early stopping."""
+        return None if self._stops_on_validation else float(self.history_["loss"].min())
+
+    @property
+    def validation_scores_(self):
+        """Mean log-likelihood of the validation rows after each epoch, nats; None without them."""
+        scores = self.history_.get("validation_log_likelihood")
+        return None if scores is None else scores.tolist()
+
+    @property
+    def best_validation_score_(self):
+        """The best of `validation_scores_`; None without them."""
+        scores = self.validation_scores_
+        return None if scores is None else max(scores)
+
+    @property
+    def n_active_(self):
+        """Latent dimensions that carry more than 0.01 nats."""
+        return int(np.sum(self.latent_rates_ > 0.01))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = self.encoder is None
+        tags.input_tags.three_d_array = self.encoder is not None
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+def _sizes(sizes, name):
+    """Layer sizes as a tuple of positive integers."""
+    sizes = np.atleast_1d(np.asarray(sizes, dtype=object))
+    if sizes.ndim != 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ValueError(f"{name} must be positive integers, one for each layer; got {list(sizes)}.")
+    return tuple(int(n) for n in sizes)
+
+
+def _canonical(X):
+    """X itself, or an equal CSR matrix without duplicate entries."""
+    if sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
+def _sparse_rows(X, mean, scale, dtype):
+    """(X - mean) / scale as SparseRows."""
+    return SparseRows(
+        torch.from_numpy(X.indptr.astype(np.int64)),
+        torch.from_numpy(X.indices.astype(np.int64)),
+        torch.from_numpy(X.data / scale[X.indices]).to(dtype),
+        torch.from_numpy(mean / scale).to(dtype),
+    )
+
+
+def _chunks_of(X, network, n_points, dtype):
+    """Stacks of one network: the rows of X, so many at a time that memory stays bounded."""
+    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
+    for start in range(0, X.shape[0], size):
+        rows = X[start : start + size]
+        if sparse.issparse(rows):
+            mean = network.center.cpu().numpy()
+            yield [_sparse_rows(rows, mean, np.ones_like(mean), dtype).to(network.center.device)]
+        else:
+            rows = np.require(rows, requirements=["C", "W"])
+            yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

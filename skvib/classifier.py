@@ -1,0 +1,356 @@
+"""VIBClassifier: labels <-> codes, class weights, probabilities."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skvib.base import BaseVIB, fit_context
+
+
+class VIBClassifier(ClassifierMixin, BaseVIB):
+    """Classifier with a Variational Information Bottleneck.
+
+    A network maps each row to a Gaussian code q(z|x) and predicts from draws of it. Training minimises
+    distortion + beta * rate: the mean of -log q(y|z) plus `beta` times KL(q(z|x) || N(0, I)), the nats that
+    the code carries about X [1]_. Targets may be binary, multiclass or a multilabel indicator.
+
+    Parameters
+    ----------
+    beta : float, default=1e-3
+        Price of a nat that the code carries about X. Above 1 the code carries nothing; at 0 it is free.
+    latent_dim : int, default=32
+        Size of the code Z.
+    hidden_layer_sizes : int or array-like of int, default=(256, 256)
+        Widths of the encoder's hidden layers; ``()`` makes it linear.
+    activation : {"relu", "silu", "gelu", "tanh"}, default="relu"
+        Activation behind each hidden layer.
+    decoder_hidden_layer_sizes : int or array-like of int, default=()
+        Widths of the decoder's hidden layers; by default it is linear.
+    encoder : torch.nn.Module, callable that returns one, or None, default=None
+        Your own encoder instead of hidden layers: it maps float32 rows (n, ...) to features (n, width). It is
+        copied, never changed. Dropout and BatchNorm in training mode are refused.
+    class_weight : dict, "balanced" or None, default=None
+        Weights of the classes; "balanced" makes their weighted counts equal.
+    n_train_draws : int, default=1
+        Draws of z for each row and step.
+    n_predict_draws : int, default=16
+        Quasi-random points over which predictions average, the same for every row and call; 0 decodes
+        the mean code.
+    standardize : bool, default=True
+        Standardise the columns of X inside, with the training rows' weighted statistics.
+    learning_rate_init : float, default=1e-3
+        Initial step size of Adam.
+    learning_rate : {"cosine", "constant"} or callable, default="cosine"
+        "cosine" falls to zero over all of `max_iter`; "constant" stops when the loss no longer improves by
+        `tol`. A callable maps progress in [0, 1) to a multiple of `learning_rate_init`.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is an eighth of the rows, between 32 and 200.
+    max_iter : int, default=200
+        Epochs.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty on coefficients, as in MLPClassifier.
+    beta_warmup : float in [0, 1), default=0.1
+        Part of the training over which beta rises from zero.
+    ema_decay : float in [0, 1), default=0.0
+        Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights.
+    early_stopping : bool, default=False
+        Stop when the log-likelihood of validation rows no longer improves by `tol`, and keep the best weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Part of the rows held out with `early_stopping`, unless `fit` is given `X_val`.
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        What counts as an improvement, nats.
+    warm_start : bool, default=False
+        Let `fit` go on from the previous weights.
+    device : str, default="auto"
+        "auto" is CUDA where there is one, else the CPU; or any torch device.
+    autocast : {"bfloat16"} or None, default=None
+        Precision of the matrix products in training.
+    verbose : bool or int, default=False
+        Print loss, distortion, rate and time left.
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, row order, noise and the validation split.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels; for a multilabel target, the indices of its columns.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had string names.
+    n_outputs_ : int
+        Number of target columns.
+    n_iter_ : int
+        Epochs of the last fit.
+    history_ : dict of ndarray
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood"; nats.
+    loss_, best_loss_ : float
+        Loss of the last and of the best epoch, nats.
+    loss_curve_, validation_scores_ : list of float
+        Loss, and mean log-likelihood of the validation rows, of each epoch, nats.
+    best_validation_score_ : float
+        The best of `validation_scores_`.
+    rate_, distortion_ : float
+        Training means of KL(q(z|x) || p(z)) and, over draws of z, of -log q(y|z), nats.
+    latent_rates_ : ndarray of shape (latent_dim,)
+        The rate of each latent dimension, nats.
+    n_active_ : int
+        Dimensions above 0.01 nats.
+    network_ : skvib.nn.network.VIBNetwork
+        The fitted torch module, in eval mode.
+
+    See Also
+    --------
+    VIBRegressor : The same for continuous targets.
+    sklearn.neural_network.MLPClassifier : A network without a bottleneck.
+
+    Notes
+    -----
+    Rows are a weighted set: equal rows are merged, so weight k is k copies and the order of the rows
+    does not matter.
+
+    References
+    ----------
+    .. [1] Alemi, Fischer, Dillon and Murphy, "Deep Variational Information Bottleneck", ICLR 2017,
+       equation 17.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), latent_dim=2, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    >>> model.transform(X).shape
+    (150, 2)
+    """
+
+    _parameter_constraints = {
+        **BaseVIB._parameter_constraints,
+        "class_weight": [dict, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        beta=1e-3,
+        latent_dim=32,
+        hidden_layer_sizes=(256, 256),
+        activation="relu",
+        decoder_hidden_layer_sizes=(),
+        encoder=None,
+        class_weight=None,
+        n_train_draws=1,
+        n_predict_draws=16,
+        standardize=True,
+        learning_rate_init=1e-3,
+        learning_rate="cosine",
+        batch_size="auto",
+        max_iter=200,
+        alpha=1e-4,
+        beta_warmup=0.1,
+        ema_decay=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        device="auto",
+        autocast=None,
+        verbose=False,
+        random_state=None,
+    ):
+        self.beta = beta
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
+        self.encoder = encoder
+        self.class_weight = class_weight
+        self.n_train_draws = n_train_draws
+        self.n_predict_draws = n_predict_draws
+        self.standardize = standardize
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.beta_warmup = beta_warmup
+        self.ema_decay = ema_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.autocast = autocast
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @fit_context
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Train for one epoch on these rows, at a constant learning rate and without warm-up.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like, default=None
+            All labels there will ever be; required at the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing at the first call or changes later, a label is not among them, or
+            `early_stopping` or a balanced `class_weight` is asked for.
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                'class_weight="balanced" needs all rows at once and is not supported by partial_fit: pass the '
+                "weights as a dict."
+            )
+        if classes is None and not hasattr(self, "_weights"):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+
+    def _learn_targets(self, y, classes):
+        check_classification_targets(y)
+        kind = type_of_target(y, input_name="y")
+        if kind == "multiclass-multioutput":
+            raise ValueError(
+                "y holds several multiclass columns, which is not supported: wrap the estimator in "
+                "sklearn.multioutput.MultiOutputClassifier."
+            )
+        self._is_multilabel = kind == "multilabel-indicator"
+        self.n_outputs_ = y.shape[1] if self._is_multilabel else 1
+        if self._is_multilabel:
+            self.classes_ = np.arange(y.shape[1])
+            self._check_classes(classes)
+        else:
+            self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
+        self._n_decoder_outputs = len(self.classes_)
+
+    def _check_targets(self, y, classes, incremental):
+        check_classification_targets(y)
+        is_multilabel = type_of_target(y, input_name="y") == "multilabel-indicator"
+        if self._is_multilabel != (is_multilabel and y.ndim == 2):
+            raise ValueError("y is a multilabel indicator in one call and not in another.")
+        self._check_classes(classes)
+        present = np.arange(y.shape[1]) if self._is_multilabel else np.unique(y)
+        if not incremental and not np.array_equal(present, self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes_}, `y` has {present}"
+            )
+
+    def _check_classes(self, classes):
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as the classes of the data or of the previous call to "
+                f"partial_fit, {self.classes_}: pass the same ones, or none."
+            )
+
+    def _encode_targets(self, y):
+        if self._is_multilabel:
+            if y.ndim != 2 or y.shape[1] != len(self.classes_):
+                raise ValueError(f"y must be an indicator with {len(self.classes_)} columns.")
+            return y.astype(np.float64)
+        y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(
+                f"y holds labels that are not among the known classes {self.classes_}: {unknown}. Pass all labels "
+                "as `classes` at the first partial_fit."
+            )
+        return np.searchsorted(self.classes_, y)
+
+    def _class_weights(self, targets, weights, incremental):
+        if self.class_weight is None:
+            return 1.0
+        if self._is_multilabel:
+            raise ValueError("class_weight is not defined for multilabel y: use sample_weight.")
+        if not isinstance(self.class_weight, str):
+            labels = self.classes_.tolist()
+            unknown = [] if incremental else [c for c in self.class_weight if c not in labels]
+            values = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=float)
+            if unknown or not (np.isfinite(values).all() and (values >= 0).all()):
+                raise ValueError(
+                    f"class_weight must give non-negative finite weights to labels among {labels}; got "
+                    f"{self.class_weight}."
+                )
+            return values[targets]
+        counts = np.bincount(targets, weights, minlength=len(self.classes_))
+        return (weights.sum() / (len(counts) * counts))[targets]
+
+    def _likelihood(self):
+        return "bernoulli" if self._is_multilabel else "categorical"
+
+    def _entropy(self, targets, weights):
+        """Plug-in entropy of the labels, summed over the columns of a multilabel target."""
+        if self._is_multilabel:
+            p = np.average(targets, axis=0, weights=weights)
+            p = np.concatenate([p, 1.0 - p])
+        else:
+            p = np.bincount(targets, weights) / weights.sum()
+        entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)))
+        return float(entropy) if entropy > 0 else None
+
+    def predict_proba(self, X):
+        """The posterior predictive E_q(z|x)[q(y|z)].
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; for a multilabel target, the probability of each label.
+        """
+        return self._map_draws(X, lambda likelihood, eta: likelihood.mean_probabilities(eta))
+
+    def predict_log_proba(self, X):
+        """Logarithm of `predict_proba`, without underflow.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+        """
+        return self._map_draws(X, lambda likelihood, eta: likelihood.log_mean_probabilities(eta))
+
+    def predict(self, X):
+        """The most probable label; for a multilabel target, all labels more probable than not.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+        """
+        p = self.predict_proba(X)
+        if self._is_multilabel:
+            return (p > 0.5).astype(int)
+        return self.classes_[p.argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

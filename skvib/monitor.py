@@ -1,0 +1,85 @@
+"""Watching a fit: scikit-learn's callbacks, and the progress line of `verbose`."""
+
+import copy
+import time
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn < 1.9 has no callbacks
+
+    class CallbackSupportMixin:
+        """Nothing to support."""
+
+    def with_callbacks(method):
+        return method
+
+
+def fit_monitor(estimator, model, X, y, sample_weight):
+    """A FitMonitor if anybody watches, else None."""
+    if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
+        return None
+    return FitMonitor(estimator, model, X, y, sample_weight)
+
+
+class FitMonitor:
+    """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent."""
+
+    def __init__(self, estimator, model, X, y, sample_weight):
+        self.estimator, self.model = estimator, model
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
+        self.started = self.printed = time.monotonic()
+        self.context = None
+        if getattr(estimator, "_skl_callbacks", None):
+            self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+            self.context.call_on_fit_task_begin(**self.data)
+
+    def begin_epoch(self):
+        if self.context is not None:
+            self.epoch_context = self.context.subcontext(task_name="epoch")
+            self.epoch_context.call_on_fit_task_begin(**self.data)
+
+    def end_epoch(self, history, weights):
+        """Whether a callback asks to stop."""
+        if self.estimator.verbose:
+            self._print(history)
+        if self.context is None:
+            return False
+        return self.epoch_context.call_on_fit_task_end(
+            **self.data, reconstruction_attributes=lambda: self._snapshot(history, weights())
+        )
+
+    def end_fit(self, model):
+        if self.context is not None:
+            self.context.call_on_fit_task_end(
+                **self.data, reconstruction_attributes=lambda: copy.deepcopy(_fitted(model))
+            )
+
+    def _snapshot(self, history, weights):
+        model = copy.copy(self.model)
+        model._weights, model.n_iter_ = weights.numpy(), len(history["loss"])
+        model._stops_on_validation = model.early_stopping
+        model._set_history(history, None)
+        return copy.deepcopy(_fitted(model))
+
+    def _print(self, history):
+        epoch, now, last = len(history["loss"]), time.monotonic(), self.estimator.max_iter
+        if now - self.printed < 1.0 and epoch not in (1, last):
+            return
+        self.printed = now
+        units, left = self.model._units(), (now - self.started) / epoch * (last - epoch)
+        print(
+            f"Iteration {epoch}/{last}, loss = {history['loss'][-1] + units:.4f}, distortion = "
+            f"{history['distortion'][-1] + units:.4f}, rate = {history['rate'][-1]:.2f} nats, "
+            f"{left:.0f} s left"
+        )
+
+
+def _fitted(model):
+    """What a fit sets: everything but parameters and callbacks."""
+    parameters = model.get_params(deep=False)
+    return {
+        name: value
+        for name, value in vars(model).items()
+        if name not in parameters and "callback" not in name
+    }

@@ -1,0 +1,1 @@
+"""Downstairs: tensors, networks, objective and training loop. Knows nothing of scikit-learn."""

@@ -1,0 +1,81 @@
+"""The stochastic code: hidden features -> q(z|x) = N(mu, diag sigma^2), and its rate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from skvib.nn.layers import Inputs, StackedLinear
+
+SIGMA_SHIFT = -1.0
+SIGMA_FLOOR = 1e-4
+
+
+class Posterior(NamedTuple):
+    """q(z|x) = N(mu, diag sigma^2), each (M, n, latent_dim)."""
+
+    mu: Tensor
+    sigma: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """z = mu + sigma * noise (Kingma and Welling 2014); noise and z are (M, S, n, latent_dim)."""
+        return torch.addcmul(self.mu.unsqueeze(1), noise, self.sigma.unsqueeze(1))
+
+    def rates(self) -> Tensor:
+        """KL(q(z_k|x) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, (M, n, latent_dim), nats."""
+        squares = torch.addcmul(self.mu * self.mu, self.sigma, self.sigma)
+        return squares.sub_(1.0).mul_(0.5).sub_(self.sigma.log())
+
+
+class Bottleneck(nn.Module):
+    """A linear layer to (mu, raw), and sigma = softplus(raw + shift) + floor.
+
+    `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        latent_dims: tuple[int, ...],
+        product_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.latent_dims = latent_dims
+        self.linear = StackedLinear(len(latent_dims), n_in, 2 * max(latent_dims), product_dtype)
+        used = torch.arange(max(latent_dims)) < torch.tensor(latent_dims)[:, None, None]
+        self.register_buffer("used", None if bool(used.all()) else used, persistent=False)
+
+    def forward(self, features: Inputs) -> Posterior:
+        return self.record(features)[0]
+
+    def record(self, features: Inputs) -> tuple[Posterior, tuple[Inputs, Tensor]]:
+        mu, raw = self.linear(features).chunk(2, -1)
+        raw = raw + SIGMA_SHIFT
+        sigma = nn.functional.softplus(raw) + SIGMA_FLOOR
+        if self.used is not None:
+            mu, sigma = mu * self.used, torch.where(self.used, sigma, 1.0)
+        return Posterior(mu, sigma), (features, raw)
+
+    def backward(
+        self, tape: tuple, grad_mu: Tensor, grad_sigma: Tensor, input_gradient: bool = True
+    ) -> Tensor | None:
+        features, raw = tape
+        grad = torch.cat([grad_mu, grad_sigma.mul_(raw.sigmoid())], -1)
+        if self.used is not None:
+            grad = grad * self.used.repeat(1, 1, 2)
+        return self.linear.backward(features, grad, input_gradient)
+
+    @torch.no_grad()
+    def initialize(self, network: int, generator: torch.Generator) -> None:
+        """Each latent dimension's weights in turn; those of raw a tenth as large as those of mu."""
+        n_in, width = self.linear.weight.shape[1:]
+        bound = (3.0 / max(n_in, 1)) ** 0.5
+        used = self.latent_dims[network]
+        drawn = torch.empty(used, 2, n_in, dtype=self.linear.weight.dtype, device=generator.device)
+        mu, raw = drawn.uniform_(-bound, bound, generator=generator).unbind(1)
+        weight = self.linear.weight[network].zero_()
+        weight[:, :used] = mu.mT
+        weight[:, width // 2 : width // 2 + used] = 0.1 * raw.mT
+        self.linear.bias[network].zero_()

@@ -1,0 +1,191 @@
+"""Dense layers for a stack of M independent networks, each with its reverse pass in closed form.
+
+Every part of a network follows one protocol. ``record(inputs)`` returns the output and a tape of
+what the reverse pass needs; ``backward(tape, grad)`` writes the gradients of its own parameters and
+returns the gradient of its input. ``forward`` is ``record`` without the tape, in plain torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+aten = torch.ops.aten
+
+
+class Activation(NamedTuple):
+    """A pointwise nonlinearity; `backward` maps (grad, input, output) to the input's gradient."""
+
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    gain: float
+
+
+ACTIVATIONS = {
+    "relu": Activation(
+        torch.relu, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)
+    ),
+    "silu": Activation(
+        nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)
+    ),
+    "gelu": Activation(
+        nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)
+    ),
+    "tanh": Activation(torch.tanh, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
+}
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """The rows of a CSR matrix minus `center` (d,); the difference is never formed."""
+
+    offsets: Tensor
+    columns: Tensor
+    values: Tensor
+    center: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.offsets) - 1, len(self.center)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.values.dtype
+
+    def to(self, device: torch.device | str) -> SparseRows:
+        return SparseRows(*(t.to(device) for t in vars(self).values()))
+
+    def index_select(self, dim: int, rows: Tensor) -> SparseRows:
+        """Rows `rows`; `dim` is 0, as for a dense tensor."""
+        begins = self.offsets[rows]
+        counts = self.offsets[rows + 1] - begins
+        offsets = torch.zeros(len(rows) + 1, dtype=torch.int64, device=rows.device)
+        torch.cumsum(counts, 0, out=offsets[1:])
+        shift = torch.repeat_interleave(begins - offsets[:-1], counts)
+        entries = shift + torch.arange(len(shift), device=rows.device)
+        return SparseRows(offsets, self.columns[entries], self.values[entries], self.center)
+
+    def __getitem__(self, rows: slice) -> SparseRows:
+        return self.index_select(
+            0, torch.arange(*rows.indices(self.shape[0]), device=self.offsets.device)
+        )
+
+    def product(self, weight: Tensor) -> Tensor:
+        """(x - 1 center^T) W, shape (n, n_out)."""
+        entries = nn.functional.embedding_bag(
+            self.columns,
+            weight,
+            self.offsets,
+            mode="sum",
+            per_sample_weights=self.values,
+            include_last_offset=True,
+        )
+        return entries - self.center @ weight
+
+    def adjoint_product(self, grad: Tensor, out: Tensor) -> None:
+        """Write (x - 1 center^T)^T grad, shape (d, n_out), into `out`."""
+        rows = torch.repeat_interleave(torch.diff(self.offsets))
+        torch.outer(self.center, -grad.sum(0), out=out)
+        out.index_add_(0, self.columns, self.values[:, None] * grad[rows])
+
+
+Inputs = Tensor | Sequence[SparseRows]
+
+
+class StackedLinear(nn.Module):
+    """x[m] @ weight[m] + bias[m] for m = 1 ... M.
+
+    The inputs are (M, n, n_in) or M SparseRows; `product_dtype` (bfloat16) is that of the products.
+    """
+
+    def __init__(
+        self, n_networks: int, n_in: int, n_out: int, product_dtype: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n_networks, n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_networks, 1, n_out))
+        self.product_dtype = product_dtype
+
+    def forward(self, x: Inputs) -> Tensor:
+        if not isinstance(x, Tensor):
+            products = [rows.product(w) for rows, w in zip(x, self.weight, strict=True)]
+            return torch.stack(products) + self.bias
+        if self.product_dtype is None:
+            return torch.baddbmm(self.bias, x, self.weight)
+        return self._reduced_product(x, self.weight) + self.bias
+
+    def backward(self, x: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+        torch.sum(grad, 1, keepdim=True, out=self.bias.grad)
+        if not isinstance(x, Tensor):
+            for rows, g, out in zip(x, grad, self.weight.grad, strict=True):
+                rows.adjoint_product(g, out)
+            return None
+        if self.product_dtype is None:
+            torch.bmm(x.mT, grad, out=self.weight.grad)
+            return torch.bmm(grad, self.weight.mT) if input_gradient else None
+        self.weight.grad.copy_(self._reduced_product(x.mT, grad))
+        return self._reduced_product(grad, self.weight.mT) if input_gradient else None
+
+    def _reduced_product(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.bmm(a.to(self.product_dtype), b.to(self.product_dtype)).to(a.dtype)
+
+    @torch.no_grad()
+    def initialize(self, network: int, gain: float, generator: torch.Generator) -> None:
+        """Uniform weights of variance gain^2 / n_in, zero bias."""
+        bound = gain * math.sqrt(3.0 / max(self.weight.shape[1], 1))
+        self.weight[network].uniform_(-bound, bound, generator=generator)
+        self.bias[network].zero_()
+
+
+class StackedMLP(nn.Module):
+    """A chain of StackedLinear layers with an activation behind each, but for a linear last one."""
+
+    def __init__(
+        self,
+        n_networks: int,
+        sizes: Sequence[int],
+        activation: str,
+        linear_output: bool,
+        product_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            StackedLinear(n_networks, n_in, n_out, product_dtype)
+            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
+        )
+        self.activation = ACTIVATIONS[activation]
+        self.linear_output = linear_output
+        self.n_outputs = sizes[-1]
+
+    def _is_linear(self, layer: int) -> bool:
+        return self.linear_output and layer == len(self.layers) - 1
+
+    def forward(self, x: Inputs) -> Tensor:
+        return self.record(x)[0]
+
+    def record(self, x: Inputs) -> tuple[Tensor, list[tuple[Inputs, Tensor, Tensor]]]:
+        tape = []
+        for index, layer in enumerate(self.layers):
+            before = layer(x)
+            after = before if self._is_linear(index) else self.activation.forward(before)
+            tape.append((x, before, after))
+            x = after
+        return x, tape
+
+    def backward(self, tape: list, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+        for index in reversed(range(len(self.layers))):
+            x, before, after = tape[index]
+            if not self._is_linear(index):
+                grad = self.activation.backward(grad, before, after)
+            grad = self.layers[index].backward(x, grad, input_gradient or index > 0)
+        return grad
+
+    def initialize(self, network: int, generator: torch.Generator) -> None:
+        for index, layer in enumerate(self.layers):
+            gain = 0.0 if self._is_linear(index) else self.activation.gain
+            layer.initialize(network, gain, generator)

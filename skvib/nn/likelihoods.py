@@ -1,0 +1,117 @@
+"""What the decoder says of the target: q(y|z).
+
+`record(eta, y)` maps the decoder's output eta (M, n, n_parameters) and the targets to -log q(y|z), shape
+(M, n), in nats and summed over outputs; `backward(tape, grad)` returns the gradient of eta.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+NOISE_FLOOR = 1e-3
+UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
+HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Categorical(nn.Module):
+    """One of C classes: eta are the logits (M, n, C); y (M, n) holds class indices."""
+
+    def __init__(self, n_networks: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_parameters = n_outputs
+
+    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        # classes before rows: torch's softmax over a short last axis is ten times slower
+        log_p = torch.log_softmax(eta.mT, 1)
+        index = y.unsqueeze(1)
+        return -log_p.gather(1, index).squeeze(1), (log_p, index)
+
+    def backward(self, tape: tuple[Tensor, Tensor], grad: Tensor) -> Tensor:
+        log_p, index = tape
+        grad = grad.unsqueeze(1)
+        return log_p.exp().mul_(grad).scatter_add_(1, index, -grad).mT
+
+    def mean_probabilities(self, eta: Tensor) -> Tensor:
+        """Mean of q(c|z) over draws, (S, n, C) -> (n, C)."""
+        return torch.softmax(eta.flatten(0, 1).T, 0).unflatten(1, eta.shape[:2]).mean(1).T
+
+    def log_mean_probabilities(self, eta: Tensor) -> Tensor:
+        """Its logarithm."""
+        return torch.logsumexp(torch.log_softmax(eta, -1), 0) - math.log(len(eta))
+
+
+class Bernoulli(nn.Module):
+    """L independent labels: eta are the logits (M, n, L); y (M, n, L) holds zeros and ones."""
+
+    def __init__(self, n_networks: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_parameters = n_outputs
+
+    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        return (nn.functional.softplus(eta) - y * eta).sum(-1), (eta, y)
+
+    def backward(self, tape: tuple[Tensor, Tensor], grad: Tensor) -> Tensor:
+        eta, y = tape
+        return (eta.sigmoid() - y).mul_(grad.unsqueeze(-1))
+
+    def mean_probabilities(self, eta: Tensor) -> Tensor:
+        """Mean of q(1|z) of each label over draws, (S, n, L) -> (n, L)."""
+        return eta.sigmoid().mean(0)
+
+    def log_mean_probabilities(self, eta: Tensor) -> Tensor:
+        """Its logarithm."""
+        return torch.logsumexp(nn.functional.logsigmoid(eta), 0) - math.log(len(eta))
+
+
+class Gaussian(nn.Module):
+    """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
+
+    Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).
+    """
+
+    heteroscedastic: ClassVar[bool] = False
+
+    def __init__(self, n_networks: int, n_outputs: int) -> None:
+        super().__init__()
+        self.n_parameters = n_outputs * (2 if self.heteroscedastic else 1)
+        if not self.heteroscedastic:
+            self.raw_scale = nn.Parameter(torch.zeros(n_networks, 1, n_outputs))
+
+    def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
+        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, self.raw_scale)
+        return mean, nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR
+
+    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        mean, scale = self.moments(eta)
+        error = (mean - y) / scale
+        return (0.5 * error * error + scale.log() + HALF_LOG_2PI).sum(-1), (eta, error, scale)
+
+    def backward(self, tape: tuple[Tensor, Tensor, Tensor], grad: Tensor) -> Tensor:
+        eta, error, scale = tape
+        grad = grad.unsqueeze(-1) / scale
+        grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
+        if self.heteroscedastic:
+            raw = eta.chunk(2, -1)[1]
+            return torch.cat([grad_mean, grad_scale * (raw + UNIT_SOFTPLUS).sigmoid()], -1)
+        slope = (self.raw_scale + UNIT_SOFTPLUS).sigmoid()
+        self.raw_scale.grad.copy_(grad_scale.sum(1, keepdim=True) * slope)
+        return grad_mean
+
+
+class HeteroscedasticGaussian(Gaussian):
+    """A Gaussian whose noise is a function of z."""
+
+    heteroscedastic = True
+
+
+LIKELIHOODS = {
+    "categorical": Categorical,
+    "bernoulli": Bernoulli,
+    "homoscedastic": Gaussian,
+    "heteroscedastic": HeteroscedasticGaussian,
+}

@@ -1,0 +1,189 @@
+"""VIBNetwork: encoder, bottleneck, decoder and likelihood, for a stack of M independent networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.quasirandom import SobolEngine
+
+from skvib.nn.bottleneck import Bottleneck, Posterior
+from skvib.nn.encoders import MLPEncoder, ModuleEncoder
+from skvib.nn.layers import Inputs, StackedMLP
+from skvib.nn.likelihoods import LIKELIHOODS
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The shape of a network: what a stack must share, but for the latent size.
+
+    With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns.
+    """
+
+    n_features: int
+    hidden_layer_sizes: tuple[int, ...]
+    decoder_hidden_layer_sizes: tuple[int, ...]
+    activation: str
+    likelihood: str
+    n_outputs: int
+
+
+class VIBNetwork(nn.Module):
+    """M networks x -> q(z|x) -> q(y|z) of one architecture.
+
+    `forward(x)` returns the Posterior of the code, `decode(z)` the parameters of q(y|z); both take and
+    return stacks: x (M, n, n_features), z (M, n, latent_dim).
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        latent_dims: Sequence[int],
+        encoders: Sequence[nn.Module] | None = None,
+        product_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        a, n_networks = architecture, len(latent_dims)
+        sizes = (a.n_features, *a.hidden_layer_sizes)
+        self.encoder = (
+            MLPEncoder(n_networks, sizes, a.activation, product_dtype)
+            if encoders is None
+            else ModuleEncoder(encoders, sizes[-1])
+        )
+        self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), product_dtype)
+        self.likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs)
+        decoder_sizes = (
+            max(latent_dims),
+            *a.decoder_hidden_layer_sizes,
+            self.likelihood.n_parameters,
+        )
+        self.decoder = StackedMLP(n_networks, decoder_sizes, a.activation, True, product_dtype)
+        self.n_networks = n_networks
+        self._dense_width = max(sizes + (2 * max(latent_dims),))
+        self._hidden_width = max(sizes[1:] + (2 * max(latent_dims),))
+        self._decoder_width = max(decoder_sizes)
+        self.register_buffer("center", None)
+        self.register_buffer("scale", None)
+
+    def forward(self, x: Inputs) -> Posterior:
+        if self.center is not None and isinstance(x, Tensor):
+            x = x - self.center
+        if self.scale is not None:
+            x = x / self.scale
+        return self.bottleneck(self.encoder(x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z)
+
+    def decode_points(self, posterior: Posterior, points: Tensor) -> Tensor:
+        """Decode z = mu + sigma * point for each row and point; (M, S, latent_dim) -> (M, S * n, ...)."""
+        return self.decode(posterior.sample(points.unsqueeze(2)).flatten(1, 2))
+
+    def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
+        """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
+        posterior = self(x)
+        n_points = points.shape[1]
+        y = repeat_rows(y, n_points)
+        distortion, _ = self.likelihood.record(self.decode_points(posterior, points), y)
+        log_q = -distortion.unflatten(1, (n_points, -1))
+        return torch.logsumexp(log_q, 1) - math.log(n_points)
+
+    def initialize(self, network: int, generator: torch.Generator) -> None:
+        """Draw the initial weights of one network, as if it were alone."""
+        for part in (self.encoder, self.bottleneck, self.decoder):
+            part.initialize(network, generator)
+
+    def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
+        """Take x where the training took (x - mean) / scale; the scale goes into the first weights.
+
+        The mean does not: at mean / std = 1e4 that would cost 13 times the rounding error.
+        """
+        like = self.bottleneck.linear.weight
+        self.center = mean.to(like)
+        if isinstance(self.encoder, ModuleEncoder):
+            self.scale = scale.to(like)
+        else:
+            first = self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
+            first.weight.data = (first.weight / scale[:, None]).to(like)
+
+    def row_elements(self, n_points: int, is_sparse: bool) -> int:
+        """Numbers that one row needs in its widest places, with so many draws of z."""
+        return (self._hidden_width if is_sparse else self._dense_width) + n_points * self._decoder_width
+
+
+def repeat_rows(y: Tensor, times: int) -> Tensor:
+    """Targets (M, n, ...) for `times` draws of each row, (M, times * n, ...)."""
+    return y.unsqueeze(1).expand(-1, times, *(-1,) * (y.ndim - 1)).flatten(1, 2)
+
+
+def quasi_normal(n_points: int, dim: int) -> Tensor:
+    """A fixed set of scrambled Sobol points through the normal quantile, (n_points, dim), float64.
+
+    Each dimension has mean 0 and variance 1 exactly, so a linear decoder predicts without bias. No
+    points stand for the mean of the posterior, one point at 0.
+    """
+    if n_points < 2:
+        points = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
+        return torch.special.ndtri(points) if n_points else torch.zeros(1, dim, dtype=torch.float64)
+    points = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
+    points = torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
+    points -= points.mean(0)
+    return points / points.square().mean(0).sqrt()
+
+
+class _Column(NamedTuple):
+    """One parameter of every network: a single stacked tensor, or a tensor for each network."""
+
+    name: str
+    shape: torch.Size
+    parameters: tuple[nn.Parameter, ...]
+
+    @property
+    def is_penalized(self) -> bool:
+        return self.name.endswith("weight") and len(self.shape) > 1
+
+
+def _columns(network: VIBNetwork) -> Iterator[_Column]:
+    modules = getattr(network.encoder, "modules_", ())
+    for group in zip(*(module.named_parameters() for module in modules), strict=True):
+        parameters = tuple(parameter for _, parameter in group)
+        if parameters[0].requires_grad:
+            yield _Column(group[0][0], parameters[0].shape, parameters)
+    for name, parameter in network.named_parameters():
+        if not (modules and name.startswith("encoder.")):
+            yield _Column(name, parameter.shape[1:], (parameter,))
+
+
+class WeightMatrix:
+    """All weights of a stack as `values` (M, P) and their gradients as `grads`, a row a network.
+
+    The network's own parameters become views of them, so one operation updates, averages or copies
+    everything. The first `n_penalized` columns are the coefficients (no biases) that `alpha` penalizes.
+    """
+
+    def __init__(self, network: VIBNetwork) -> None:
+        columns = sorted(_columns(network), key=lambda column: not column.is_penalized)
+        like = next(network.bottleneck.parameters())
+        n_weights = sum(column.shape.numel() for column in columns)
+        self.values = like.new_empty(network.n_networks, n_weights)
+        self.grads = torch.zeros_like(self.values)
+        self.n_penalized = sum(c.shape.numel() for c in columns if c.is_penalized)
+        start = 0
+        for column in columns:
+            stop = start + column.shape.numel()
+            shape = (network.n_networks, *column.shape)
+            values = self.values[:, start:stop].view(shape)
+            grads = self.grads[:, start:stop].view(shape)
+            if column.parameters[0].shape == column.shape:
+                owners = zip(column.parameters, values, grads, strict=True)
+            else:
+                owners = [(column.parameters[0], values, grads)]
+            for parameter, value, grad in owners:
+                value.copy_(parameter.data)
+                parameter.data = value
+                parameter.grad = grad
+            start = stop

@@ -1,0 +1,318 @@
+"""VIBRegressor: target scaling and the predictive distribution."""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+from sklearn.base import RegressorMixin
+from sklearn.utils._param_validation import StrOptions
+
+from skvib.base import BaseVIB, fit_context
+from skvib.rows import weighted_moments
+
+
+class VIBRegressor(RegressorMixin, BaseVIB):
+    """Regressor with a Variational Information Bottleneck.
+
+    A network maps each row to a Gaussian code q(z|x) and predicts a normal distribution from draws of it.
+    Training minimises distortion + beta * rate: the mean of -log q(y|z), summed over outputs, plus `beta` times
+    KL(q(z|x) || N(0, I)), the nats that the code carries about X [1]_. Targets are standardised inside, so
+    `beta` means the same whatever their units; one or several outputs.
+
+    Parameters
+    ----------
+    beta : float, default=1e-3
+        Price of a nat that the code carries about X. Above 1 the code carries nothing; at 0 it is free.
+    latent_dim : int, default=32
+        Size of the code Z.
+    hidden_layer_sizes : int or array-like of int, default=(256, 256)
+        Widths of the encoder's hidden layers; ``()`` makes it linear.
+    activation : {"relu", "silu", "gelu", "tanh"}, default="relu"
+        Activation behind each hidden layer.
+    decoder_hidden_layer_sizes : int or array-like of int, default=()
+        Widths of the decoder's hidden layers; by default it is linear.
+    encoder : torch.nn.Module, callable that returns one, or None, default=None
+        Your own encoder instead of hidden layers: it maps float32 rows (n, ...) to features (n, width). It is
+        copied, never changed. Dropout and BatchNorm in training mode are refused.
+    noise : {"homoscedastic", "heteroscedastic"}, default="homoscedastic"
+        Whether the learned noise of q(y|z) is a constant of each output or a function of z.
+    n_train_draws : int, default=1
+        Draws of z for each row and step.
+    n_predict_draws : int, default=16
+        Quasi-random points over which predictions average, the same for every row and call; 0 decodes
+        the mean code.
+    standardize : bool, default=True
+        Standardise the columns of X inside, with the training rows' weighted statistics.
+    learning_rate_init : float, default=1e-3
+        Initial step size of Adam.
+    learning_rate : {"cosine", "constant"} or callable, default="cosine"
+        "cosine" falls to zero over all of `max_iter`; "constant" stops when the loss no longer improves by
+        `tol`. A callable maps progress in [0, 1) to a multiple of `learning_rate_init`.
+    batch_size : int or "auto", default="auto"
+        Rows of a step; "auto" is an eighth of the rows, between 32 and 200.
+    max_iter : int, default=200
+        Epochs.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty on coefficients, as in MLPClassifier.
+    beta_warmup : float in [0, 1), default=0.1
+        Part of the training over which beta rises from zero.
+    ema_decay : float in [0, 1), default=0.0
+        Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights.
+    early_stopping : bool, default=False
+        Stop when the log-likelihood of validation rows no longer improves by `tol`, and keep the best weights.
+    validation_fraction : float in (0, 1), default=0.1
+        Part of the rows held out with `early_stopping`, unless `fit` is given `X_val`.
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement before stopping.
+    tol : float, default=1e-4
+        What counts as an improvement, nats.
+    warm_start : bool, default=False
+        Let `fit` go on from the previous weights.
+    device : str, default="auto"
+        "auto" is CUDA where there is one, else the CPU; or any torch device.
+    autocast : {"bfloat16"} or None, default=None
+        Precision of the matrix products in training.
+    verbose : bool or int, default=False
+        Print loss, distortion, rate and time left.
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, row order, noise and the validation split.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of str
+        Names of the columns, if X had string names.
+    n_outputs_ : int
+        Number of target columns.
+    n_iter_ : int
+        Epochs of the last fit.
+    history_ : dict of ndarray
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood"; nats.
+    loss_, best_loss_ : float
+        Loss of the last and of the best epoch, nats.
+    loss_curve_, validation_scores_ : list of float
+        Loss, and mean log-likelihood of the validation rows, of each epoch, nats.
+    best_validation_score_ : float
+        The best of `validation_scores_`.
+    rate_, distortion_ : float
+        Training means of KL(q(z|x) || p(z)) and, over draws of z, of -log q(y|z), nats.
+    latent_rates_ : ndarray of shape (latent_dim,)
+        The rate of each latent dimension, nats.
+    n_active_ : int
+        Dimensions above 0.01 nats.
+    network_ : skvib.nn.network.VIBNetwork
+        The fitted torch module, in eval mode.
+
+    See Also
+    --------
+    VIBClassifier : The same for labels.
+    sklearn.neural_network.MLPRegressor : A network without a bottleneck and without noise.
+
+    Notes
+    -----
+    Rows are a weighted set: equal rows are merged, so weight k is k copies and the order of the rows
+    does not matter.
+
+    References
+    ----------
+    .. [1] Alemi, Fischer, Dillon and Murphy, "Deep Variational Information Bottleneck", ICLR 2017,
+       equation 17.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from skvib import VIBRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = VIBRegressor(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X, y)
+    >>> mean, std = model.predict(X[:3], return_std=True)
+    >>> mean.shape, std.shape
+    ((3,), (3,))
+    >>> model.predict(X[:3], quantiles=[0.05, 0.95]).shape
+    (3, 2)
+    """
+
+    _parameter_constraints = {
+        **BaseVIB._parameter_constraints,
+        "noise": [StrOptions({"homoscedastic", "heteroscedastic"})],
+    }
+    __metadata_request__predict = {"return_std": True, "quantiles": True}
+
+    def __init__(
+        self,
+        *,
+        beta=1e-3,
+        latent_dim=32,
+        hidden_layer_sizes=(256, 256),
+        activation="relu",
+        decoder_hidden_layer_sizes=(),
+        encoder=None,
+        noise="homoscedastic",
+        n_train_draws=1,
+        n_predict_draws=16,
+        standardize=True,
+        learning_rate_init=1e-3,
+        learning_rate="cosine",
+        batch_size="auto",
+        max_iter=200,
+        alpha=1e-4,
+        beta_warmup=0.1,
+        ema_decay=0.0,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        device="auto",
+        autocast=None,
+        verbose=False,
+        random_state=None,
+    ):
+        self.beta = beta
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
+        self.encoder = encoder
+        self.noise = noise
+        self.n_train_draws = n_train_draws
+        self.n_predict_draws = n_predict_draws
+        self.standardize = standardize
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.alpha = alpha
+        self.beta_warmup = beta_warmup
+        self.ema_decay = ema_decay
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.device = device
+        self.autocast = autocast
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @fit_context
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on these rows, at a constant learning rate and without warm-up.
+
+        The first call decides how X and y are standardised.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If `early_stopping` is asked for, or a shape differs from that of the first call.
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def _learn_targets(self, y, classes):
+        self._y_shape = y.shape[1:]
+        self.n_outputs_ = self._n_decoder_outputs = int(np.prod(self._y_shape, dtype=int))
+
+    def _check_targets(self, y, classes, incremental):
+        self._encode_targets(y)
+
+    def _encode_targets(self, y):
+        if y.shape[1:] != self._y_shape:
+            raise ValueError(
+                f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs_})."
+            )
+        return y.astype(np.float64).reshape(-1, self.n_outputs_)
+
+    def _class_weights(self, targets, weights, incremental):
+        return 1.0
+
+    def _learn_scale(self, targets, weights):
+        self._y_mean, self._y_scale = weighted_moments(targets, np.arange(len(targets)), weights)
+
+    def _scale_targets(self, targets):
+        return (targets - self._y_mean) / self._y_scale
+
+    def _likelihood(self):
+        return self.noise
+
+    def _units(self):
+        return float(np.log(self._y_scale).sum())
+
+    def _entropy(self, targets, weights):
+        """Entropy of a Gaussian with the variances of y."""
+        if np.ptp(targets, axis=0).min() == 0:
+            return None
+        return 0.5 * self.n_outputs_ * np.log(2.0 * np.pi * np.e) + self._units()
+
+    def predict(self, X, *, return_std=False, quantiles=None):
+        """Mean, standard deviation or quantiles of the predictive distribution.
+
+        It is the mixture of the normal distributions q(y|z) over the fixed draws of z.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Also return the standard deviation.
+        quantiles : array-like of float in (0, 1), default=None
+            Return these quantiles instead.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The mean; a tuple (mean, std) with `return_std`; with `quantiles`, an ndarray with these as its last
+            axis, (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles).
+
+        Raises
+        ------
+        ValueError
+            If a quantile is not in (0, 1), or both options are asked for.
+        """
+        if quantiles is not None:
+            quantiles = np.asarray(quantiles, dtype=float)
+            if return_std:
+                raise ValueError("Pass either return_std=True or quantiles, not both.")
+            if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
+                raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
+        means, scales = self._map_draws(X, _moments_by_row)
+        dtype = means.dtype
+        means = means.astype(np.float64) * self._y_scale + self._y_mean
+        scales = scales.astype(np.float64) * self._y_scale
+        if quantiles is not None:
+            result = _mixture_quantiles(means, scales, quantiles).astype(dtype)
+            return result.reshape(-1, *self._y_shape, len(quantiles))
+        mean = means.mean(axis=1).reshape(-1, *self._y_shape).astype(dtype)
+        if not return_std:
+            return mean
+        variance = means.var(axis=1) + np.square(scales).mean(axis=1)
+        return mean, np.sqrt(variance).reshape(mean.shape).astype(dtype)
+
+
+def _moments_by_row(likelihood, eta):
+    """Mean and scale of each draw, (n, S, n_outputs)."""
+    mean, scale = likelihood.moments(eta)
+    return mean.transpose(0, 1), scale.expand_as(mean).transpose(0, 1)
+
+
+def _mixture_quantiles(means, scales, quantiles):
+    """Quantiles (n, n_outputs, Q) of an equal mixture of normals (n, S, n_outputs), by bisection.
+
+    A quantile of the mixture lies between the smallest and the largest of its components' quantiles.
+    """
+    components = means[..., None] + scales[..., None] * ndtri(quantiles)
+    low, high = components.min(axis=1), components.max(axis=1)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        errors = (middle[:, None] - means[..., None]) / scales[..., None]
+        is_below = ndtr(errors).mean(axis=1) < quantiles
+        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
+    return 0.5 * (low + high)

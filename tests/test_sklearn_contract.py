@@ -1,0 +1,39 @@
+"""scikit-learn's own contract, without an expected failure."""
+
+import pytest
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skvib import VIBClassifier, VIBRegressor
+
+# five epochs do not converge, and some checks predict on an array after fitting on a data frame
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:X does not have valid feature names"),
+]
+
+# scikit-learn runs these on its own estimators, and check_estimator omits them
+FURTHER_CHECKS = [
+    "check_param_validation",
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_get_feature_names_out_error",
+    "check_dataframe_column_names_consistency",
+    "check_inplace_ensure_writeable",
+]
+
+
+@parametrize_with_checks([VIBClassifier(), VIBRegressor()])
+def test_estimator_keeps_the_contract(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", [VIBClassifier(max_iter=5), VIBRegressor(max_iter=5)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("name", FURTHER_CHECKS)
+def test_estimator_keeps_what_scikit_learn_asks_of_its_own(name, estimator):
+    check = getattr(estimator_checks, name)
+    check(type(estimator).__name__, estimator)
