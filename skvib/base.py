@@ -2,7 +2,6 @@
 
 import copy
 import warnings
-import weakref
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
@@ -11,8 +10,6 @@ import torch
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
     _fit_context,
     is_classifier,
 )
@@ -20,28 +17,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from skvib.fitted import FittedVIB, sparse_rows
 from skvib.monitor import CallbackSupportMixin, fit_monitor, with_callbacks
 from skvib.nn.encoders import n_outputs_of, own_module
-from skvib.nn.layers import ACTIVATIONS, SparseRows
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal
-from skvib.nn.trainer import (
-    SCHEDULES,
-    Problem,
-    Rows,
-    Settings,
-    State,
-    available_device,
-    resolve_device,
-    train,
-)
-from skvib.rows import collapse, standardized, weighted_moments
+from skvib.nn.layers import ACTIVATIONS
+from skvib.nn.network import Architecture
+from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, State, resolve_device
+from skvib.nn.trainer import train
+from skvib.rows import canonical, collapse, standardized, weighted_moments
 
-PREDICT_ELEMENTS = 2**20
 fit_context = _fit_context(prefer_skip_nested_validation=True)
-# rebuilt networks of fitted estimators, by dtype, beside the weights they were built from
-_NETWORKS = weakref.WeakKeyDictionary()
 
 _MLP_ONLY = {
     "solver": "training always uses Adam; remove it",
@@ -57,13 +44,7 @@ _MLP_ONLY = {
 }
 
 
-class BaseVIB(
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    CallbackSupportMixin,
-    BaseEstimator,
-    metaclass=ABCMeta,
-):
+class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """The estimators' common part; use VIBClassifier or VIBRegressor."""
 
     _parameter_constraints = {
@@ -103,9 +84,7 @@ class BaseVIB(
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}
 
     _doc_link_module = "skvib"
-    _doc_link_template = (
-        "https://skvib.readthedocs.io/en/stable/api/{estimator_module}.{estimator_name}.html"
-    )
+    _doc_link_template = "https://skvib.readthedocs.io/en/stable/api/{estimator_module}.{estimator_name}.html"
 
     def __new__(cls, *args, **params):
         for name in params:
@@ -192,6 +171,7 @@ class BaseVIB(
 
     def _fit(self, X, y, sample_weight, validation=None, incremental=False, classes=None):
         """Prepare and train a working copy; self takes its state only when all went well."""
+        monitor = None if incremental else fit_monitor(self, X, y, sample_weight)
         model = copy.copy(self)
         device = resolve_device(self.device)
         continues = hasattr(self, "_weights") and (incremental or self.warm_start)
@@ -216,7 +196,8 @@ class BaseVIB(
         if validation is not None:
             model._warn_of_raw_validation(*validation)
         entropy = None if incremental else model._entropy(targets[rows], weights)
-        monitor = None if incremental else fit_monitor(self, model, X, y, sample_weight)
+        if monitor is not None:
+            monitor.model = model
         problem = Problem(
             rows=model._to_tensors(X, targets, rows, weights),
             beta=float(self.beta),
@@ -236,7 +217,7 @@ class BaseVIB(
         if not incremental:
             model._warn_of_training(training, settings, entropy)
         if monitor is not None:
-            monitor.end_fit(model)
+            monitor.end_fit()
         self.__dict__ = vars(model)
         return self
 
@@ -257,7 +238,7 @@ class BaseVIB(
         kept = np.flatnonzero(weights)
         if len(kept) < len(weights):
             X, y, weights = X[kept], y[kept], weights[kept]
-        return _canonical(X), y, weights
+        return canonical(X), y, weights
 
     def _input_rules(self):
         own = self.encoder is not None
@@ -285,8 +266,7 @@ class BaseVIB(
         )
         if len(held_out) < 2:
             raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of "
-                "your dataset."
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
         train_part, held_out = np.sort(train_part), np.sort(held_out)
         validation = X, targets, rows[held_out], weights[held_out]
@@ -307,9 +287,7 @@ class BaseVIB(
         self._architecture = {
             "n_features": X.shape[1],
             "hidden_layer_sizes": hidden,
-            "decoder_hidden_layer_sizes": _sizes(
-                self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"
-            ),
+            "decoder_hidden_layer_sizes": _sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
             "activation": self.activation,
             "likelihood": self._likelihood(),
             "n_outputs": self._n_decoder_outputs,
@@ -319,7 +297,7 @@ class BaseVIB(
     def _to_tensors(self, X, targets, rows, weights):
         """Standardised float32 Rows for training."""
         if sparse.issparse(X):
-            inputs = _sparse_rows(X[rows], self._x_mean, self._x_scale, torch.float32)
+            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, torch.float32)
         else:
             inputs = torch.from_numpy(standardized(X, rows, self._x_mean, self._x_scale))
             if not torch.isfinite(inputs).all():
@@ -433,186 +411,6 @@ class BaseVIB(
         if message:
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
 
-    # Encoding
-
-    @property
-    def network_(self):
-        """The fitted torch module, in eval mode and float32; it takes X as (1, n_samples, n_features)."""
-        check_is_fitted(self)
-        return self._network(torch.float32)
-
-    def _network(self, dtype, device="cpu"):
-        """The network rebuilt from its weights; kept outside `__dict__`, which predict must not change."""
-        weights, networks = _NETWORKS.get(self, (None, None))
-        if weights is not self._weights:
-            networks = {}
-            _NETWORKS[self] = self._weights, networks
-        if (dtype, device) not in networks:
-            modules = None if self._encoder is None else [self._encoder]
-            architecture = Architecture(**self._architecture)
-            network = VIBNetwork(architecture, (self._n_features_out,), modules).to(dtype)
-            WeightMatrix(network).values.copy_(torch.from_numpy(self._weights))
-            network.requires_grad_(False)
-            network.fold_standardization(
-                torch.from_numpy(self._x_mean), torch.from_numpy(self._x_scale)
-            )
-            networks[dtype, device] = network.to(device).eval()
-        return networks[dtype, device]
-
-    def _inference(self, X):
-        """The network in the dtype of X, and X in chunks of bounded memory."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, **self._input_rules())
-        X = _canonical(X)
-        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
-        network = self._network(dtype, available_device(self.device))
-        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), dtype)
-
-    @torch.no_grad()
-    def _map_rows(self, X, function):
-        """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows."""
-        network, chunks = self._inference(X)
-        parts = [function(network, network(chunk)) for chunk in chunks]
-        if isinstance(parts[0], tuple):
-            return tuple(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-        return torch.cat(parts).cpu().numpy() if len(parts) > 1 else parts[0].cpu().numpy()
-
-    def _map_draws(self, X, function):
-        """`function(likelihood, eta)` for all rows, eta (n, S, n_parameters) over the fixed draws of z."""
-
-        def decode(network, posterior):
-            points = self._points(network)
-            eta = network.decode_points(posterior, points)
-            return function(network.likelihood, eta.unflatten(1, (points.shape[1], -1))[0])
-
-        return self._map_rows(X, decode)
-
-    def _points(self, network):
-        mean = network.center
-        points = quasi_normal(self.n_predict_draws, self._n_features_out)
-        return points.to(mean).unsqueeze(0)
-
-    def transform(self, X):
-        """The mean code of each row.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        mu : ndarray of shape (n_samples, latent_dim)
-            Mean of q(z|x), in the dtype of X.
-        """
-        return self._map_rows(X, lambda network, posterior: posterior.mu[0])
-
-    def sample_latent(self, X, n_samples=1, random_state=0):
-        """Draw codes z ~ q(z|x).
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        n_samples : int, default=1
-            Draws of each row.
-        random_state : int, RandomState instance or None, default=0
-            Seed of the draws.
-
-        Returns
-        -------
-        z : ndarray of shape (n_samples, n_rows, latent_dim)
-        """
-        mu, sigma = self._map_rows(X, lambda network, posterior: (posterior.mu[0], posterior.sigma[0]))
-        noise = check_random_state(random_state).standard_normal((n_samples, *mu.shape))
-        return mu + sigma * noise.astype(mu.dtype, copy=False)
-
-    def rate_samples(self, X):
-        """The rate of each row: KL(q(z|x) || p(z)), how surprising it is to the bottleneck.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        rates : ndarray of shape (n_samples,)
-            In nats.
-        """
-        return self._map_rows(X, lambda network, posterior: posterior.rates().sum(-1)[0])
-
-    def score_samples(self, X):
-        """An inlier score, minus the rate of each row, which Pipelines forward.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            In nats; the lower, the more unusual.
-        """
-        return -self.rate_samples(X)
-
-    @torch.no_grad()
-    def log_likelihood_samples(self, X, y):
-        """log q(y|x) of each row under the posterior predictive, in the units of y as given.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-
-        Returns
-        -------
-        log_likelihoods : ndarray of shape (n_samples,)
-            In nats, summed over outputs.
-        """
-        check_is_fitted(self)
-        X, y, _ = self._read_rows(X, y, None, reset=False)
-        network, chunks = self._inference(X)
-        points, start, parts = self._points(network), 0, []
-        for chunk in chunks:
-            stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
-            targets = self._target_tensor(self._encode_targets(y[start:stop]), points.dtype)
-            targets = targets.unsqueeze(0).to(points.device)
-            parts.append(network.log_likelihood(chunk, targets, points)[0])
-            start = stop
-        return torch.cat(parts).cpu().numpy() - self._units()
-
-    # Fitted attributes that follow from others
-
-    @property
-    def loss_curve_(self):
-        """Loss of each epoch, nats."""
-        return self.history_["loss"].tolist()
-
-    @property
-    def loss_(self):
-        """Loss of the last epoch, nats."""
-        return float(self.history_["loss"][-1])
-
-    @property
-    def best_loss_(self):
-        """Lowest loss of an epoch, nats; None with early stopping."""
-        return None if self._stops_on_validation else float(self.history_["loss"].min())
-
-    @property
-    def validation_scores_(self):
-        """Mean log-likelihood of the validation rows after each epoch, nats; None without them."""
-        scores = self.history_.get("validation_log_likelihood")
-        return None if scores is None else scores.tolist()
-
-    @property
-    def best_validation_score_(self):
-        """The best of `validation_scores_`; None without them."""
-        scores = self.validation_scores_
-        return None if scores is None else max(scores)
-
-    @property
-    def n_active_(self):
-        """Latent dimensions that carry more than 0.01 nats."""
-        return int(np.sum(self.latent_rates_ > 0.01))
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.encoder is None
@@ -629,34 +427,3 @@ def _sizes(sizes, name):
     if sizes.ndim != 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
         raise ValueError(f"{name} must be positive integers, one for each layer; got {list(sizes)}.")
     return tuple(int(n) for n in sizes)
-
-
-def _canonical(X):
-    """X itself, or an equal CSR matrix without duplicate entries."""
-    if sparse.issparse(X) and not X.has_canonical_format:
-        X = X.copy()
-        X.sum_duplicates()
-    return X
-
-
-def _sparse_rows(X, mean, scale, dtype):
-    """(X - mean) / scale as SparseRows."""
-    return SparseRows(
-        torch.from_numpy(X.indptr.astype(np.int64)),
-        torch.from_numpy(X.indices.astype(np.int64)),
-        torch.from_numpy(X.data / scale[X.indices]).to(dtype),
-        torch.from_numpy(mean / scale).to(dtype),
-    )
-
-
-def _chunks_of(X, network, n_points, dtype):
-    """Stacks of one network: the rows of X, so many at a time that memory stays bounded."""
-    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
-    for start in range(0, X.shape[0], size):
-        rows = X[start : start + size]
-        if sparse.issparse(rows):
-            mean = network.center.cpu().numpy()
-            yield [_sparse_rows(rows, mean, np.ones_like(mean), dtype).to(network.center.device)]
-        else:
-            rows = np.require(rows, requirements=["C", "W"])
-            yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

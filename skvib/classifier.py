@@ -2,11 +2,10 @@
 
 import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from skvib.base import BaseVIB, fit_context
+from skvib.base import BaseVIB, StrOptions, fit_context
 
 
 class VIBClassifier(ClassifierMixin, BaseVIB):
@@ -148,7 +147,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         n_train_draws=1,
         n_predict_draws=16,
         standardize=True,
-        learning_rate_init=1e-3,
+        learning_rate_init=3e-3,
         learning_rate="cosine",
         batch_size="auto",
         max_iter=200,

@@ -14,18 +14,21 @@ except ImportError:  # scikit-learn < 1.9 has no callbacks
         return method
 
 
-def fit_monitor(estimator, model, X, y, sample_weight):
+def fit_monitor(estimator, X, y, sample_weight):
     """A FitMonitor if anybody watches, else None."""
     if not estimator.verbose and not getattr(estimator, "_skl_callbacks", None):
         return None
-    return FitMonitor(estimator, model, X, y, sample_weight)
+    return FitMonitor(estimator, X, y, sample_weight)
 
 
 class FitMonitor:
-    """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent."""
+    """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent.
 
-    def __init__(self, estimator, model, X, y, sample_weight):
-        self.estimator, self.model = estimator, model
+    `model` is the working copy of the estimator, set once it knows its data.
+    """
+
+    def __init__(self, estimator, X, y, sample_weight):
+        self.estimator, self.model = estimator, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.started = self.printed = time.monotonic()
@@ -49,10 +52,10 @@ class FitMonitor:
             **self.data, reconstruction_attributes=lambda: self._snapshot(history, weights())
         )
 
-    def end_fit(self, model):
+    def end_fit(self):
         if self.context is not None:
             self.context.call_on_fit_task_end(
-                **self.data, reconstruction_attributes=lambda: copy.deepcopy(_fitted(model))
+                **self.data, reconstruction_attributes=lambda: copy.deepcopy(_fitted(self.model))
             )
 
     def _snapshot(self, history, weights):
@@ -78,8 +81,4 @@ class FitMonitor:
 def _fitted(model):
     """What a fit sets: everything but parameters and callbacks."""
     parameters = model.get_params(deep=False)
-    return {
-        name: value
-        for name, value in vars(model).items()
-        if name not in parameters and "callback" not in name
-    }
+    return {name: value for name, value in vars(model).items() if name not in parameters and "callback" not in name}

@@ -3,9 +3,8 @@
 import numpy as np
 from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
-from sklearn.utils._param_validation import StrOptions
 
-from skvib.base import BaseVIB, fit_context
+from skvib.base import BaseVIB, StrOptions, fit_context
 from skvib.rows import weighted_moments
 
 
@@ -149,7 +148,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         n_train_draws=1,
         n_predict_draws=16,
         standardize=True,
-        learning_rate_init=1e-3,
+        learning_rate_init=3e-3,
         learning_rate="cosine",
         batch_size="auto",
         max_iter=200,
@@ -227,9 +226,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
 
     def _encode_targets(self, y):
         if y.shape[1:] != self._y_shape:
-            raise ValueError(
-                f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs_})."
-            )
+            raise ValueError(f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs_}).")
         return y.astype(np.float64).reshape(-1, self.n_outputs_)
 
     def _class_weights(self, targets, weights, incremental):

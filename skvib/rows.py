@@ -41,6 +41,14 @@ def collapse(X, y, weights):
     return rows[starts], totals
 
 
+def canonical(X):
+    """X itself, or a CSR matrix equal to it without duplicate entries."""
+    if sparse.issparse(X) and not X.has_canonical_format:
+        X = X.copy()
+        X.sum_duplicates()
+    return X
+
+
 def weighted_moments(X, rows, weights):
     """Mean and standard deviation of the columns of X[rows], float64; 1 for a constant column's deviation."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -59,10 +67,11 @@ def weighted_moments(X, rows, weights):
 
 
 def standardized(X, rows, mean, scale):
-    """(X[rows] - mean) / scale, computed in float64 and returned in float32."""
+    """(X[rows] - mean) / scale, computed in float64 and returned in float32, where it may overflow."""
     out = np.empty((len(rows), *X.shape[1:]), dtype=np.float32)
-    for chunk in _chunks(len(rows)):
-        out[chunk] = (X[rows[chunk]] - mean) / scale
+    with np.errstate(over="ignore"):
+        for chunk in _chunks(len(rows)):
+            out[chunk] = (X[rows[chunk]] - mean) / scale
     return out
 
 

@@ -32,7 +32,9 @@ def test_estimator_keeps_the_contract(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", [VIBClassifier(max_iter=5), VIBRegressor(max_iter=5)], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize(
+    "estimator", [VIBClassifier(max_iter=5), VIBRegressor(max_iter=5)], ids=lambda e: type(e).__name__
+)
 @pytest.mark.parametrize("name", FURTHER_CHECKS)
 def test_estimator_keeps_what_scikit_learn_asks_of_its_own(name, estimator):
     check = getattr(estimator_checks, name)

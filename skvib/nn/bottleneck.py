@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from skvib.nn.layers import Inputs, StackedLinear
 
-SIGMA_SHIFT = -1.0
+INITIAL_RAW = -1.0  # sigma = .31: near enough to the prior to be shut, narrow enough to carry a nat
 SIGMA_FLOOR = 1e-4
 
 
@@ -26,11 +26,17 @@ class Posterior(NamedTuple):
     def rates(self) -> Tensor:
         """KL(q(z_k|x) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, (M, n, latent_dim), nats."""
         squares = torch.addcmul(self.mu * self.mu, self.sigma, self.sigma)
-        return squares.sub_(1.0).mul_(0.5).sub_(self.sigma.log())
+        return torch.sub(squares, self.sigma.log(), alpha=2.0).sub(1.0).mul(0.5)
+
+    def rate(self) -> Tensor:
+        """The sum of `rates` over the latent dimensions, (M, n), nats."""
+        squares = torch.addcmul(self.mu * self.mu, self.sigma, self.sigma)
+        twice = torch.sub(squares, self.sigma.log(), alpha=2.0).sum(-1)
+        return (twice - float(self.mu.shape[-1])) * 0.5
 
 
 class Bottleneck(nn.Module):
-    """A linear layer to (mu, raw), and sigma = softplus(raw + shift) + floor.
+    """A linear layer to (mu, raw), and sigma = softplus(raw) + floor.
 
     `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
     """
@@ -52,15 +58,12 @@ class Bottleneck(nn.Module):
 
     def record(self, features: Inputs) -> tuple[Posterior, tuple[Inputs, Tensor]]:
         mu, raw = self.linear(features).chunk(2, -1)
-        raw = raw + SIGMA_SHIFT
         sigma = nn.functional.softplus(raw) + SIGMA_FLOOR
         if self.used is not None:
             mu, sigma = mu * self.used, torch.where(self.used, sigma, 1.0)
         return Posterior(mu, sigma), (features, raw)
 
-    def backward(
-        self, tape: tuple, grad_mu: Tensor, grad_sigma: Tensor, input_gradient: bool = True
-    ) -> Tensor | None:
+    def backward(self, tape: tuple, grad_mu: Tensor, grad_sigma: Tensor, input_gradient: bool = True) -> Tensor | None:
         features, raw = tape
         grad = torch.cat([grad_mu, grad_sigma.mul_(raw.sigmoid())], -1)
         if self.used is not None:
@@ -78,4 +81,5 @@ class Bottleneck(nn.Module):
         weight = self.linear.weight[network].zero_()
         weight[:, :used] = mu.mT
         weight[:, width // 2 : width // 2 + used] = 0.1 * raw.mT
-        self.linear.bias[network].zero_()
+        self.linear.bias[network, :, : width // 2] = 0.0
+        self.linear.bias[network, :, width // 2 :] = INITIAL_RAW

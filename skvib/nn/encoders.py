@@ -44,7 +44,8 @@ class ModuleEncoder(nn.Module):
 
     def backward(self, tape: Tensor, grad: Tensor, input_gradient: bool = True) -> None:
         for parameter in self.parameters():
-            parameter.grad.zero_()
+            if parameter.requires_grad:
+                parameter.grad.zero_()
         if tape.requires_grad:
             tape.backward(grad)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -27,16 +28,10 @@ class Activation(NamedTuple):
 
 
 ACTIVATIONS = {
-    "relu": Activation(
-        torch.relu, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)
-    ),
-    "silu": Activation(
-        nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)
-    ),
-    "gelu": Activation(
-        nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)
-    ),
-    "tanh": Activation(torch.tanh, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
+    "relu": Activation(torch.relu_, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)),
+    "silu": Activation(nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)),
+    "gelu": Activation(nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)),
+    "tanh": Activation(torch.tanh_, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
 }
 
 
@@ -71,9 +66,7 @@ class SparseRows:
         return SparseRows(offsets, self.columns[entries], self.values[entries], self.center)
 
     def __getitem__(self, rows: slice) -> SparseRows:
-        return self.index_select(
-            0, torch.arange(*rows.indices(self.shape[0]), device=self.offsets.device)
-        )
+        return self.index_select(0, torch.arange(*rows.indices(self.shape[0]), device=self.offsets.device))
 
     def product(self, weight: Tensor) -> Tensor:
         """(x - 1 center^T) W, shape (n, n_out)."""
@@ -103,9 +96,7 @@ class StackedLinear(nn.Module):
     The inputs are (M, n, n_in) or M SparseRows; `product_dtype` (bfloat16) is that of the products.
     """
 
-    def __init__(
-        self, n_networks: int, n_in: int, n_out: int, product_dtype: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, n_networks: int, n_in: int, n_out: int, product_dtype: torch.dtype | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n_networks, n_in, n_out))
         self.bias = nn.Parameter(torch.zeros(n_networks, 1, n_out))
@@ -116,7 +107,7 @@ class StackedLinear(nn.Module):
             products = [rows.product(w) for rows, w in zip(x, self.weight, strict=True)]
             return torch.stack(products) + self.bias
         if self.product_dtype is None:
-            return torch.baddbmm(self.bias, x, self.weight)
+            return torch.bmm(x, self.weight).add_(self.bias)
         return self._reduced_product(x, self.weight) + self.bias
 
     def backward(self, x: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
@@ -155,8 +146,7 @@ class StackedMLP(nn.Module):
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            StackedLinear(n_networks, n_in, n_out, product_dtype)
-            for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True)
+            StackedLinear(n_networks, n_in, n_out, product_dtype) for n_in, n_out in pairwise(sizes)
         )
         self.activation = ACTIVATIONS[activation]
         self.linear_output = linear_output

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 NOISE_FLOOR = 1e-3
+NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
 UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -83,7 +84,7 @@ class Gaussian(nn.Module):
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
-        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, self.raw_scale)
+        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, NOISE_SPEED * self.raw_scale)
         return mean, nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
@@ -98,7 +99,7 @@ class Gaussian(nn.Module):
         if self.heteroscedastic:
             raw = eta.chunk(2, -1)[1]
             return torch.cat([grad_mean, grad_scale * (raw + UNIT_SOFTPLUS).sigmoid()], -1)
-        slope = (self.raw_scale + UNIT_SOFTPLUS).sigmoid()
+        slope = NOISE_SPEED * (NOISE_SPEED * self.raw_scale + UNIT_SOFTPLUS).sigmoid()
         self.raw_scale.grad.copy_(grad_scale.sum(1, keepdim=True) * slope)
         return grad_mean
 

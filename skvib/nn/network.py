@@ -63,8 +63,8 @@ class VIBNetwork(nn.Module):
         )
         self.decoder = StackedMLP(n_networks, decoder_sizes, a.activation, True, product_dtype)
         self.n_networks = n_networks
-        self._dense_width = max(sizes + (2 * max(latent_dims),))
-        self._hidden_width = max(sizes[1:] + (2 * max(latent_dims),))
+        self._dense_width = max(*sizes, 2 * max(latent_dims))
+        self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))
         self._decoder_width = max(decoder_sizes)
         self.register_buffer("center", None)
         self.register_buffer("scale", None)
@@ -97,18 +97,22 @@ class VIBNetwork(nn.Module):
         for part in (self.encoder, self.bottleneck, self.decoder):
             part.initialize(network, generator)
 
+    @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
         """Take x where the training took (x - mean) / scale; the scale goes into the first weights.
 
-        The mean does not: at mean / std = 1e4 that would cost 13 times the rounding error.
+        The mean is subtracted first: at mean / std = 1e4 folding it would cost 13 times the rounding error.
+        What rounding takes from it goes into the first bias.
         """
         like = self.bottleneck.linear.weight
         self.center = mean.to(like)
         if isinstance(self.encoder, ModuleEncoder):
             self.scale = scale.to(like)
-        else:
-            first = self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
-            first.weight.data = (first.weight / scale[:, None]).to(like)
+            return
+        first = self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
+        weight = first.weight / scale[:, None]
+        first.weight.data = weight.to(like)
+        first.bias.data = (first.bias - (mean - self.center) @ weight).to(like)
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""
@@ -116,7 +120,9 @@ class VIBNetwork(nn.Module):
 
 
 def repeat_rows(y: Tensor, times: int) -> Tensor:
-    """Targets (M, n, ...) for `times` draws of each row, (M, times * n, ...)."""
+    """(M, n, ...) for each of `times` draws of z, (M, times * n, ...)."""
+    if times == 1:
+        return y
     return y.unsqueeze(1).expand(-1, times, *(-1,) * (y.ndim - 1)).flatten(1, 2)
 
 
@@ -126,11 +132,12 @@ def quasi_normal(n_points: int, dim: int) -> Tensor:
     Each dimension has mean 0 and variance 1 exactly, so a linear decoder predicts without bias. No
     points stand for the mean of the posterior, one point at 0.
     """
-    if n_points < 2:
-        points = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
-        return torch.special.ndtri(points) if n_points else torch.zeros(1, dim, dtype=torch.float64)
-    points = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
-    points = torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6))
+    if n_points == 0:
+        return torch.zeros(1, dim, dtype=torch.float64)
+    uniform = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
+    points = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
+    if n_points == 1:
+        return points
     points -= points.mean(0)
     return points / points.square().mean(0).sqrt()
 

@@ -26,27 +26,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from skvib.nn.bottleneck import Posterior
 from skvib.nn.layers import Inputs
 from skvib.nn.network import VIBNetwork, repeat_rows
 
 
-class Rate:
-    """KL(q(z|x) || N(0, I)) of each row."""
-
-    @staticmethod
-    def value(posterior: Posterior) -> Tensor:
-        return posterior.rates().sum(-1)
-
-    @staticmethod
-    def gradient(posterior: Posterior) -> tuple[Tensor, Tensor]:
-        """By mu and by sigma."""
-        return posterior.mu, posterior.sigma - posterior.sigma.reciprocal()
-
-
 class Batch(NamedTuple):
     """Rows for each of M networks: noise (M, S, n, latent_dim), weights (M, n) of mean 1 over the whole
-    training set (0 where a network has fewer rows than its neighbours), and how many rows (M, 1)."""
+    training set (0 where a network has fewer rows than its neighbours), and how many rows (M, 1).
+    """
 
     x: Inputs
     y: Tensor
@@ -55,15 +42,11 @@ class Batch(NamedTuple):
     n_rows: Tensor
 
 
-class Terms(NamedTuple):
-    """The terms of the loss, (M, n), nats."""
+def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
+    """Distortion and rate of each row, (2, M, n), nats.
 
-    distortion: Tensor
-    rate: Tensor
-
-
-def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Terms:
-    """The terms of each row; writes the gradient of sum(weight * loss) / n_rows, beta (M, 1), into `grad`."""
+    Writes the gradient of sum(weight * loss) / n_rows, for beta (M, 1), into the parameters' `grad`.
+    """
     n_draws = batch.noise.shape[1]
     features, encoder_tape = network.encoder.record(batch.x)
     posterior, bottleneck_tape = network.bottleneck.record(features)
@@ -72,20 +55,15 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Terms:
     distortion, likelihood_tape = network.likelihood.record(eta, repeat_rows(batch.y, n_draws))
 
     coefficient = batch.weight / batch.n_rows
-    grad_eta = network.likelihood.backward(
-        likelihood_tape, repeat_rows(coefficient / n_draws, n_draws)
-    )
+    of_draw = repeat_rows(coefficient, n_draws) * (1.0 / n_draws)
+    grad_eta = network.likelihood.backward(likelihood_tape, of_draw)
     grad_z = network.decoder.backward(decoder_tape, grad_eta).view_as(z)
     price = (beta * coefficient).unsqueeze(-1)
-    rate_by_mu, rate_by_sigma = Rate.gradient(posterior)
-    grad_mu = torch.addcmul(_sum_draws(grad_z), price, rate_by_mu)
-    grad_sigma = torch.addcmul(_sum_draws(grad_z * batch.noise), price, rate_by_sigma)
+    grad_mu = torch.addcmul(grad_z.sum(1), price, posterior.mu)
+    slope = posterior.sigma - posterior.sigma.reciprocal()
+    grad_sigma = torch.addcmul((grad_z * batch.noise).sum(1), price, slope)
     grad_features = network.bottleneck.backward(bottleneck_tape, grad_mu, grad_sigma)
     network.encoder.backward(encoder_tape, grad_features, input_gradient=False)
 
-    mean_distortion = _sum_draws(distortion.unflatten(1, (n_draws, -1))) / n_draws
-    return Terms(mean_distortion, Rate.value(posterior))
-
-
-def _sum_draws(x: Tensor) -> Tensor:
-    return x.squeeze(1) if x.shape[1] == 1 else x.sum(1)
+    mean_distortion = distortion.unflatten(1, (n_draws, -1)).mean(1)
+    return torch.stack((mean_distortion, posterior.rate()))

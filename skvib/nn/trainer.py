@@ -3,135 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.adam import adam
 
-from skvib.nn.layers import Inputs, SparseRows
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
+from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.problem import History, Pool, Problem, Rows, Settings, State, Training, pad, stack
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-}
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
-CHUNK_ROWS = 4096
-History = dict[str, list[float]]
-
-
-class Rows(NamedTuple):
-    """Inputs (n, ...) or SparseRows, targets (n, ...) and positive weights (n,)."""
-
-    inputs: Tensor | SparseRows
-    targets: Tensor
-    weights: Tensor
-
-    def to(self, device: str) -> Rows:
-        return Rows(*(part.to(device) for part in self))
-
-
-class Monitor(Protocol):
-    """Somebody who watches a fit."""
-
-    def begin_epoch(self) -> None: ...
-
-    def end_epoch(self, history: History, weights: Callable[[], Tensor]) -> bool:
-        """Whether to stop; `weights` returns those of the network as it stands, (P,)."""
-
-
-class State(NamedTuple):
-    """Where a training stands: weights and Adam's moments (P,), steps taken, epochs drawn."""
-
-    weights: Tensor
-    mean_gradient: Tensor
-    mean_square: Tensor
-    n_steps: int
-    n_epochs: int
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What one network learns, and from which seed; its result depends on nothing else."""
-
-    rows: Rows
-    beta: float
-    latent_dim: int
-    seed: int
-    mean_weight: float
-    validation: Rows | None = None
-    encoder: nn.Module | None = None
-    start: State | None = None
-    monitor: Monitor | None = None
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How all problems of a stack are trained.
-
-    `stop_on` is None, "loss" or "validation"; `schedule` maps progress in [0, 1) to a multiple of the rate.
-    """
-
-    architecture: Architecture
-    max_iter: int
-    batch_size: int
-    learning_rate_init: float
-    schedule: Callable[[float], float]
-    alpha: float
-    beta_warmup: float
-    ema_decay: float
-    n_train_draws: int
-    n_predict_draws: int
-    stop_on: str | None
-    tol: float
-    n_iter_no_change: float
-    device: str
-    product_dtype: torch.dtype | None = None
-
-
-@dataclass(frozen=True)
-class Training:
-    """What came of a problem; `reason` is "max_iter", "converged", "monitor", "interrupted" or "diverged"."""
-
-    state: State
-    history: History
-    n_epochs: int
-    best_epoch: int
-    n_no_change: int
-    reason: str
-    distortion: float
-    latent_rates: Tensor
-
-
-def resolve_device(device: str) -> str:
-    """"auto" is CUDA where there is one, else the CPU; raises ValueError for a device that is not there."""
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device={device!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
-    missing = (
-        (kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count())
-        or (kind.type == "mps" and not torch.backends.mps.is_available())
-        or kind.type not in ("cpu", "cuda", "mps")
-    )
-    if missing:
-        raise ValueError(f"device={device!r} is not available here; use 'auto' or 'cpu'.")
-    return device
-
-
-def available_device(device: str) -> str:
-    """The device for predictions in any dtype: the CPU where `device` is gone, or is MPS (no float64)."""
-    try:
-        resolved = resolve_device(device)
-    except ValueError:
-        return "cpu"
-    return "cpu" if resolved.startswith("mps") else resolved
 
 
 def train(problems: Sequence[Problem], settings: Settings) -> list[Training]:
@@ -141,8 +24,8 @@ def train(problems: Sequence[Problem], settings: Settings) -> list[Training]:
         stacks.setdefault(_stack_key(problem, settings), []).append(index)
     results: dict[int, Training] = {}
     for members in stacks.values():
-        stack = _Stack([problems[index] for index in members], settings)
-        results.update(zip(members, stack.run(), strict=True))
+        trainings = _Stack([problems[index] for index in members], settings).run()
+        results.update(zip(members, trainings, strict=True))
     return [results[index] for index in range(len(problems))]
 
 
@@ -161,46 +44,6 @@ def _stack_key(problem: Problem, settings: Settings) -> tuple:
     )
 
 
-class _Pool:
-    """The rows of each problem of a stack, and how to take some of each."""
-
-    def __init__(self, members: list[Rows]) -> None:
-        self.members = members
-
-    def take(self, rows: Sequence[Tensor]) -> tuple[Inputs, Tensor, Tensor]:
-        """Inputs, targets and weights (M, n, ...); a network with fewer rows repeats its first at weight 0."""
-        padded = _pad(rows)
-        pairs = list(zip(self.members, padded, strict=True))
-        inputs = [member.inputs.index_select(0, index) for member, index in pairs]
-        targets = _stack([member.targets.index_select(0, index) for member, index in pairs])
-        weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
-        x = _stack(inputs) if isinstance(inputs[0], Tensor) else inputs
-        return x, targets, _stack(_pad(weights))
-
-    def chunks(self) -> Iterator[tuple[Inputs, Tensor, Tensor]]:
-        counts = [len(member.weights) for member in self.members]
-        device = self.members[0].weights.device
-        for start in range(0, max(counts), CHUNK_ROWS):
-            stops = [min(start + CHUNK_ROWS, count) for count in counts]
-            yield self.take([torch.arange(min(start, s), s, device=device) for s in stops])
-
-
-def _stack(tensors: list[Tensor]) -> Tensor:
-    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
-
-
-def _pad(tensors: Sequence[Tensor], dim: int = 0) -> list[Tensor]:
-    """Zeros behind each tensor along `dim`, up to the longest."""
-    longest = max(tensor.shape[dim] for tensor in tensors)
-    behind = [0, 0] * (tensors[0].ndim - 1 - dim)
-    return [
-        t
-        if t.shape[dim] == longest
-        else nn.functional.pad(t, (*behind, 0, longest - t.shape[dim]))
-        for t in tensors
-    ]
-
-
 class _Stack:
     """M networks in training; `reasons[m]` is None while network m trains."""
 
@@ -216,18 +59,19 @@ class _Stack:
         ).to(device, first.rows.inputs.dtype)
         self.weights = WeightMatrix(self.network)
         self.generators = [torch.Generator(device) for _ in problems]
-        self.pool = _Pool([_normalized(problem).to(device) for problem in problems])
+        self.pool = Pool([_normalized(problem).to(device) for problem in problems])
         self.validation = None
         if first.validation is not None:
-            self.validation = _Pool([problem.validation.to(device) for problem in problems])
+            self.validation = Pool([problem.validation.to(device) for problem in problems])
         self.n_steps = _n_steps(first, settings)
         like = self.weights.values
         self.beta = like.new_tensor([[problem.beta] for problem in problems])
         points = [quasi_normal(settings.n_predict_draws, p.latent_dim).to(like) for p in problems]
-        self.points = _stack(_pad(points, dim=1))
+        self.points = stack(pad(points, dim=1))
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count).tensor_split(self.n_steps) for count in counts]
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
+        self.total_weight = like.new_tensor([float(m.weights.sum()) for m in self.pool.members])
         self._start(like)
 
     def _start(self, values: Tensor) -> None:
@@ -262,8 +106,7 @@ class _Stack:
                 losses = []
                 for index, batch in enumerate(self._batches(epoch), epoch * self.n_steps):
                     beta = self.beta * min(1.0, (index + 1) / n_warm) if n_warm else self.beta
-                    terms = loss_terms(self.network, batch, beta)
-                    losses.append((*terms, batch.weight))
+                    losses.append(batch.weight * loss_terms(self.network, batch, beta))
                     rate = settings.learning_rate_init * settings.schedule(index / n_total)
                     self._update(rate, batch.n_rows)
                 self._record(losses)
@@ -298,7 +141,7 @@ class _Stack:
             )
             for r, problem, generator in zip(rows, self.problems, self.generators, strict=True)
         ]
-        return _stack(_pad(_pad(noise, dim=1), dim=2))
+        return stack(pad(pad(noise, dim=1), dim=2))
 
     def _update(self, learning_rate: float, n_rows: Tensor) -> None:
         """One Adam step (Kingma and Ba 2015), with the gradient of alpha / (2 n_rows) * ||W||^2."""
@@ -331,23 +174,23 @@ class _Stack:
             return self.weights.values
         return self.average / (1.0 - self.settings.ema_decay**self.n_averaged)
 
-    def _record(self, losses: list[tuple[Tensor, Tensor, Tensor]]) -> None:
-        """Append the epoch's weighted means to each open network's history."""
-        distortion, rate, weight = (torch.cat(parts, 1) for parts in zip(*losses, strict=True))
-        total = weight.sum(1)
-        distortion, rate = ((weight * term).sum(1) / total for term in (distortion, rate))
-        loss = distortion + self.beta[:, 0] * rate
-        columns = {"loss": loss, "distortion": distortion, "rate": rate}
+    def _record(self, losses: list[Tensor]) -> None:
+        """Append the epoch's means to each open network's history, from its weighted terms (2, M, n)."""
+        means = (torch.cat(losses, -1).sum(-1) / self.total_weight).tolist()
         if not self.first_losses:
-            distortion, rate, weight = losses[0]
-            loss = weight * (distortion + self.beta * rate)
-            self.first_losses = (loss.sum(1) / weight.sum(1)).tolist()
-        if self.validation is not None:
-            columns["validation_log_likelihood"] = self._validation_scores()
-        columns = {name: column.tolist() for name, column in columns.items()}
+            first = (losses[0].sum(-1) / self.n_rows[0].squeeze(1)).tolist()
+            self.first_losses = [self._loss(m, *terms) for m, terms in enumerate(zip(*first, strict=True))]
+        scores = None if self.validation is None else self._validation_scores().tolist()
         for m in self._open():
-            for name, values in columns.items():
-                self.histories[m].setdefault(name, []).append(values[m])
+            distortion, rate = means[0][m], means[1][m]
+            values = {"loss": self._loss(m, distortion, rate), "distortion": distortion, "rate": rate}
+            if scores is not None:
+                values["validation_log_likelihood"] = scores[m]
+            for name, value in values.items():
+                self.histories[m].setdefault(name, []).append(value)
+
+    def _loss(self, network: int, distortion: float, rate: float) -> float:
+        return distortion + self.problems[network].beta * rate
 
     def _validation_scores(self) -> Tensor:
         latest = self.weights.values.clone()
@@ -453,7 +296,7 @@ class _Stack:
             .sub_(1.0)
             for problem, generator in zip(self.problems, self.generators, strict=True)
         ]
-        return _stack(_pad(signs, dim=1))
+        return stack(pad(signs, dim=1))
 
 
 def _normalized(problem: Problem) -> Rows:

@@ -1,0 +1,27 @@
+PYTHON ?= python3
+OLDEST_SCIKIT_LEARN = 1.6.1
+
+.PHONY: demo test test-oldest
+
+demo: .venv/installed
+	.venv/bin/python docs/examples/plot_01_first_fit.py
+
+test: .venv/installed
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/python -m pytest --doctest-modules --doctest-glob=README.md --cov --cov-report=term --cov-fail-under=95 tests skvib README.md
+
+# the contract once more, with the oldest scikit-learn that setup.cfg allows
+test-oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m pytest tests/test_sklearn_contract.py
+
+.venv/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[demo,test]"
+	touch $@
+
+.venv-oldest/installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv-oldest
+	grep -v "^scikit-learn==" constraints.txt > .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e ".[test]" scikit-learn==$(OLDEST_SCIKIT_LEARN)
+	touch $@

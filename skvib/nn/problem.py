@@ -1,0 +1,168 @@
+"""What is trained: rows, problems, settings and results, and how a stack takes the rows of its problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from skvib.nn.layers import Inputs, SparseRows
+from skvib.nn.network import Architecture
+
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda progress: 1.0,
+    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
+}
+CHUNK_ROWS = 2048
+History = dict[str, list[float]]
+
+
+class Rows(NamedTuple):
+    """Inputs (n, ...) or SparseRows, targets (n, ...) and positive weights (n,)."""
+
+    inputs: Tensor | SparseRows
+    targets: Tensor
+    weights: Tensor
+
+    def to(self, device: str) -> Rows:
+        return Rows(*(part.to(device) for part in self))
+
+
+class Monitor(Protocol):
+    """Somebody who watches a fit."""
+
+    def begin_epoch(self) -> None: ...
+
+    def end_epoch(self, history: History, weights: Callable[[], Tensor]) -> bool:
+        """Whether to stop; `weights` returns those of the network as it stands, (P,)."""
+
+
+class State(NamedTuple):
+    """Where a training stands: weights and Adam's moments (P,), steps taken, epochs drawn."""
+
+    weights: Tensor
+    mean_gradient: Tensor
+    mean_square: Tensor
+    n_steps: int
+    n_epochs: int
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What one network learns, and from which seed; its result depends on nothing else."""
+
+    rows: Rows
+    beta: float
+    latent_dim: int
+    seed: int
+    mean_weight: float
+    validation: Rows | None = None
+    encoder: nn.Module | None = None
+    start: State | None = None
+    monitor: Monitor | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How all problems of a stack are trained.
+
+    `stop_on` is None, "loss" or "validation"; `schedule` maps progress in [0, 1) to a multiple of the rate.
+    """
+
+    architecture: Architecture
+    max_iter: int
+    batch_size: int
+    learning_rate_init: float
+    schedule: Callable[[float], float]
+    alpha: float
+    beta_warmup: float
+    ema_decay: float
+    n_train_draws: int
+    n_predict_draws: int
+    stop_on: str | None
+    tol: float
+    n_iter_no_change: float
+    device: str
+    product_dtype: torch.dtype | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of a problem; `reason` is "max_iter", "converged", "monitor", "interrupted" or "diverged"."""
+
+    state: State
+    history: History
+    n_epochs: int
+    best_epoch: int
+    n_no_change: int
+    reason: str
+    distortion: float
+    latent_rates: Tensor
+
+
+def resolve_device(device: str) -> str:
+    """The device itself, or for "auto" CUDA where there is one, else the CPU; ValueError if it is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
+    missing = (
+        (kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count())
+        or (kind.type == "mps" and not torch.backends.mps.is_available())
+        or kind.type not in ("cpu", "cuda", "mps")
+    )
+    if missing:
+        raise ValueError(f"device={device!r} is not available here; use 'auto' or 'cpu'.")
+    return device
+
+
+def available_device(device: str) -> str:
+    """The device for predictions in any dtype: the CPU where `device` is gone, or is MPS (no float64)."""
+    try:
+        resolved = resolve_device(device)
+    except ValueError:
+        return "cpu"
+    return "cpu" if resolved.startswith("mps") else resolved
+
+
+class Pool:
+    """The rows of each problem of a stack, and how to take some of each."""
+
+    def __init__(self, members: list[Rows]) -> None:
+        self.members = members
+
+    def take(self, rows: Sequence[Tensor]) -> tuple[Inputs, Tensor, Tensor]:
+        """Inputs, targets and weights (M, n, ...); a network with fewer rows repeats its first at weight 0."""
+        padded = pad(rows)
+        pairs = list(zip(self.members, padded, strict=True))
+        inputs = [member.inputs.index_select(0, index) for member, index in pairs]
+        targets = stack([member.targets.index_select(0, index) for member, index in pairs])
+        weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
+        x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
+        return x, targets, stack(pad(weights))
+
+    def chunks(self) -> Iterator[tuple[Inputs, Tensor, Tensor]]:
+        counts = [len(member.weights) for member in self.members]
+        device = self.members[0].weights.device
+        for start in range(0, max(counts), CHUNK_ROWS):
+            stops = [min(start + CHUNK_ROWS, count) for count in counts]
+            yield self.take([torch.arange(min(start, s), s, device=device) for s in stops])
+
+
+def stack(tensors: list[Tensor]) -> Tensor:
+    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
+
+
+def pad(tensors: Sequence[Tensor], dim: int = 0) -> list[Tensor]:
+    """Zeros behind each tensor along `dim`, up to the longest."""
+    longest = max(tensor.shape[dim] for tensor in tensors)
+    behind = [0, 0] * (tensors[0].ndim - 1 - dim)
+    return [
+        t if t.shape[dim] == longest else nn.functional.pad(t, (*behind, 0, longest - t.shape[dim])) for t in tensors
+    ]

@@ -1,0 +1,100 @@
+"""The import direction of the house."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skvib
+
+ROOT = Path(skvib.__file__).parent
+ALLOWED = {
+    "__init__": {"classifier", "regressor"},
+    "classifier": {"base"},
+    "regressor": {"base", "rows"},
+    "base": {
+        "fitted",
+        "monitor",
+        "rows",
+        "nn.trainer",
+        "nn.problem",
+        "nn.network",
+        "nn.layers",
+        "nn.encoders",
+    },
+    "fitted": {"rows", "nn.problem", "nn.network", "nn.layers"},
+    "monitor": set(),
+    "rows": set(),
+    "nn.__init__": set(),
+    "nn.trainer": {"nn.objective", "nn.problem", "nn.network"},
+    "nn.problem": {"nn.network", "nn.layers"},
+    "nn.objective": {"nn.network", "nn.layers"},
+    "nn.network": {"nn.encoders", "nn.bottleneck", "nn.likelihoods", "nn.layers"},
+    "nn.encoders": {"nn.layers"},
+    "nn.bottleneck": {"nn.layers"},
+    "nn.likelihoods": set(),
+    "nn.layers": set(),
+}
+FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imported(path):
+    """(module, names) of every import in a file, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, ()) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module, tuple(alias.name for alias in node.names)
+
+
+def code_lines(path):
+    """Lines that are not in a docstring."""
+    tree, text = ast.parse(path.read_text()), path.read_text().splitlines()
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = [n.body[0] for n in ast.walk(tree) if isinstance(n, kinds) and ast.get_docstring(n)]
+    return len(text) - sum(d.end_lineno - d.lineno + 1 for d in docstrings)
+
+
+def test_every_file_has_a_place():
+    assert set(FILES) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_imports_run_one_way(name):
+    own = {m.removeprefix("skvib.") for m, _ in imported(FILES[name]) if m.split(".")[0] == "skvib"}
+    assert own <= ALLOWED[name]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("nn.")))
+def test_downstairs_never_sees_scikit_learn(name):
+    assert not [m for m, _ in imported(FILES[name]) if m.split(".")[0] == "sklearn"]
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name != "base"))
+def test_private_names_of_scikit_learn_enter_through_base(name):
+    private = [
+        (module, names)
+        for module, names in imported(FILES[name])
+        if module.startswith("sklearn") and any(part.startswith("_") for part in (*module.split("."), *names))
+    ]
+    assert not private
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_no_file_grows_past_400_lines_of_code(name):
+    assert code_lines(FILES[name]) <= 400
+
+
+def test_the_public_names_are_those_of_the_api():
+    assert skvib.__all__ == ["VIBClassifier", "VIBRegressor"]
+
+
+def test_importing_skvib_loads_nothing_heavy_beside_torch_and_scikit_learn():
+    heavy = "print([m for m in ('matplotlib', 'pandas', 'scipy.stats') if m in sys.modules])"
+    loaded = [
+        subprocess.check_output([sys.executable, "-c", f"import sys, {modules}; {heavy}"], text=True)
+        for modules in ("skvib", "torch, sklearn.model_selection")
+    ]
+    assert loaded[0] == loaded[1]

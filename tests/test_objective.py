@@ -1,0 +1,157 @@
+"""Every closed-form derivative against autograd, and the closed-form rate against Monte Carlo."""
+
+import numpy as np
+import pytest
+import torch
+
+from skvib.nn.bottleneck import Posterior
+from skvib.nn.layers import ACTIVATIONS, SparseRows
+from skvib.nn.likelihoods import LIKELIHOODS
+from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
+from skvib.nn.objective import Batch, loss_terms
+
+N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
+
+
+def make_network(activation="tanh", likelihood="categorical", hidden=(6, 4), latent_dims=(3,), encoders=None):
+    architecture = Architecture(N_FEATURES, hidden, (5,), activation, likelihood, N_OUTPUTS)
+    network = VIBNetwork(architecture, latent_dims, encoders).double()
+    weights = WeightMatrix(network)
+    generator = torch.Generator().manual_seed(0)
+    weights.values.normal_(0.0, 0.5, generator=generator)
+    return network, weights
+
+
+def make_batch(network, likelihood="categorical", n_draws=1, x=None):
+    generator = torch.Generator().manual_seed(1)
+    m, latent_dim = network.n_networks, max(network.bottleneck.latent_dims)
+    if likelihood == "categorical":
+        y = torch.randint(N_OUTPUTS, (m, N_ROWS), generator=generator)
+    else:
+        y = torch.rand((m, N_ROWS, N_OUTPUTS), generator=generator, dtype=torch.float64).round()
+    noise = torch.randn((m, n_draws, N_ROWS, latent_dim), generator=generator, dtype=torch.float64)
+    if network.bottleneck.used is not None:
+        noise = noise * network.bottleneck.used.unsqueeze(1)
+    if x is None:
+        x = torch.randn((m, N_ROWS, N_FEATURES), generator=generator, dtype=torch.float64)
+    weight = torch.rand((m, N_ROWS), generator=generator, dtype=torch.float64)
+    n_rows = torch.full((m, 1), float(N_ROWS), dtype=torch.float64)
+    return Batch(x, y, noise, weight, n_rows)
+
+
+def autograd_gradients(network, batch, beta):
+    """The same loss in plain torch, differentiated by autograd."""
+    n_draws = batch.noise.shape[1]
+    posterior = network(batch.x)
+    eta = network.decode(posterior.sample(batch.noise).flatten(1, 2))
+    if isinstance(network.likelihood, LIKELIHOODS["categorical"]):
+        flat = repeat_rows(batch.y, n_draws)
+        distortion = torch.nn.functional.cross_entropy(eta.mT, flat, reduction="none")
+    else:
+        distortion, _ = network.likelihood.record(eta, repeat_rows(batch.y, n_draws))
+    distortion = distortion.unflatten(1, (n_draws, -1)).mean(1)
+    rate = 0.5 * (posterior.mu**2 + posterior.sigma**2 - 1.0 - 2.0 * posterior.sigma.log()).sum(-1)
+    loss = (batch.weight / batch.n_rows * (distortion + beta * rate)).sum()
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return torch.autograd.grad(loss, parameters, allow_unused=True), distortion, rate
+
+
+def assert_gradients_agree(network, batch):
+    beta = torch.full((network.n_networks, 1), 0.3, dtype=torch.float64)
+    expected, distortion, rate = autograd_gradients(network, batch, beta)
+    with torch.no_grad():
+        terms = loss_terms(network, batch, beta)
+    torch.testing.assert_close(terms, torch.stack((distortion, rate)))
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    assert len(parameters) >= 6
+    for parameter, gradient in zip(parameters, expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_gradients_agree_with_autograd_for_each_activation(activation):
+    network, _ = make_network(activation)
+    assert_gradients_agree(network, make_batch(network))
+
+
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_gradients_agree_with_autograd_for_each_likelihood(likelihood, n_draws):
+    network, _ = make_network(likelihood=likelihood)
+    assert_gradients_agree(network, make_batch(network, likelihood, n_draws))
+
+
+def test_gradients_agree_without_hidden_layers():
+    network, _ = make_network(hidden=())
+    assert_gradients_agree(network, make_batch(network))
+
+
+def test_gradients_agree_in_a_stack_of_different_latent_sizes():
+    network, _ = make_network(latent_dims=(1, 3, 2))
+    assert_gradients_agree(network, make_batch(network))
+
+
+def test_gradients_agree_for_a_module_of_the_user():
+    module = torch.nn.Sequential(torch.nn.Linear(N_FEATURES, 4), torch.nn.GELU(), torch.nn.LayerNorm(4))
+    network, _ = make_network(hidden=(4,), encoders=[module])
+    assert_gradients_agree(network, make_batch(network))
+
+
+def make_sparse_rows():
+    generator = torch.Generator().manual_seed(2)
+    dense = torch.rand((N_ROWS, N_FEATURES), generator=generator, dtype=torch.float64)
+    dense[dense < 0.6] = 0.0
+    dense[3] = 0.0
+    csr = dense.numpy()
+    offsets = np.concatenate([[0], np.cumsum((csr != 0).sum(1))])
+    center = torch.rand(N_FEATURES, generator=generator, dtype=torch.float64)
+    rows = SparseRows(torch.from_numpy(offsets), torch.from_numpy(np.nonzero(csr)[1]), dense[dense != 0], center)
+    return rows, dense - center
+
+
+def test_sparse_rows_give_the_gradients_of_their_dense_copy():
+    rows, dense = make_sparse_rows()
+    network, weights = make_network()
+    beta = torch.full((1, 1), 0.3, dtype=torch.float64)
+    with torch.no_grad():
+        of_dense = loss_terms(network, make_batch(network, x=dense[None]), beta)
+        grads = weights.grads.clone()
+        of_sparse = loss_terms(network, make_batch(network, x=[rows]), beta)
+    torch.testing.assert_close(of_sparse, of_dense)
+    torch.testing.assert_close(weights.grads, grads)
+
+
+def test_sparse_rows_are_selected_as_dense_rows_are():
+    rows, dense = make_sparse_rows()
+    index = torch.tensor([5, 3, 0, 5])
+    weight = torch.eye(N_FEATURES, dtype=torch.float64)
+    torch.testing.assert_close(rows.index_select(0, index).product(weight), dense[index])
+    assert rows.shape == (N_ROWS, N_FEATURES)
+
+
+def test_closed_form_rate_is_the_monte_carlo_rate():
+    generator = torch.Generator().manual_seed(0)
+    mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
+    sigma = 0.2 + torch.rand((1, 4, 3), generator=generator, dtype=torch.float64)
+    posterior = Posterior(mu, sigma)
+    n_draws = 1_000_000
+    noise = torch.randn((1, n_draws // 2, 4, 3), generator=generator, dtype=torch.float64)
+    noise = torch.cat([noise, -noise], 1)
+    z = posterior.sample(noise)
+    log_ratio = 0.5 * (z**2 - noise**2) - sigma.log().unsqueeze(1)
+    torch.testing.assert_close(posterior.rates(), log_ratio.mean(1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(posterior.rate(), posterior.rates().sum(-1))
+
+
+def test_quasi_random_points_have_the_moments_of_the_normal():
+    points = quasi_normal(16, 64)
+    assert points.shape == (16, 64)
+    torch.testing.assert_close(points.mean(0), torch.zeros(64, dtype=torch.float64), atol=1e-12, rtol=0)
+    torch.testing.assert_close(points.square().mean(0), torch.ones(64, dtype=torch.float64))
+    torch.testing.assert_close(points, quasi_normal(16, 64))
+
+
+def test_no_quasi_random_point_is_the_mean_and_one_is_a_draw():
+    assert quasi_normal(0, 5).eq(0).all()
+    assert quasi_normal(1, 5).shape == (1, 5)
+    assert quasi_normal(1, 5).ne(0).all()

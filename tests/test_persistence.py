@@ -1,0 +1,93 @@
+"""Pickle, joblib and skops round trips, and a model of this version that must load forever."""
+
+import io
+import pickle
+import pickletools
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from skvib import VIBClassifier, VIBRegressor
+from skvib.nn.problem import resolve_device
+
+STORED = Path(__file__).parent / "stored"
+FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 5, "random_state": 0}
+both = pytest.mark.parametrize(
+    "estimator", [VIBClassifier(**FAST), VIBRegressor(**FAST)], ids=lambda e: type(e).__name__
+)
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def outputs(model, X):
+    return np.concatenate([model.predict(X), model.transform(X).ravel(), model.rate_samples(X)])
+
+
+def through_joblib(model, path):
+    joblib.dump(model, path)
+    return joblib.load(path)
+
+
+def through_skops(model, path):
+    data = skops.io.dumps(model)
+    untrusted = skops.io.get_untrusted_types(data=data)
+    assert untrusted == [f"{type(model).__module__}.{type(model).__name__}"]
+    return skops.io.loads(data, trusted=untrusted)
+
+
+@both
+@pytest.mark.parametrize(
+    "through",
+    [lambda model, path: pickle.loads(pickle.dumps(model)), through_joblib, through_skops],
+    ids=["pickle", "joblib", "skops"],
+)
+def test_a_round_trip_predicts_the_same_bits(estimator, through, iris, tmp_path):
+    X, y = iris
+    model = clone(estimator).fit(X, y)
+    np.testing.assert_array_equal(outputs(model, X), outputs(through(model, tmp_path / "model"), X))
+
+
+@both
+def test_a_joblib_worker_fits_and_predicts_the_same_bits(estimator, iris):
+    X, y = iris
+
+    def fit(estimator):
+        return outputs(clone(estimator).fit(X, y), X)
+
+    first, second = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(estimator) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@both
+def test_a_pickle_names_no_torch_type(estimator, iris):
+    model = clone(estimator).fit(*iris)
+    names = [value for _, value, _ in pickletools.genops(pickle.dumps(model)) if isinstance(value, str)]
+    assert not [name for name in names if "torch" in name]
+
+
+def test_a_pickle_is_little_larger_than_its_weights():
+    X, y = load_digits(return_X_y=True)
+    model = VIBClassifier(max_iter=200, hidden_layer_sizes=(64,)).fit(X[:100], y[:100])
+    assert len(pickle.dumps(model)) <= 1.2 * model._weights.nbytes + 32_000
+
+
+def test_a_model_of_a_gpu_predicts_without_one(iris):
+    X, y = iris
+    model = VIBClassifier(**FAST).fit(X, y)
+    expected = outputs(model, X)
+    model.set_params(device="cuda:99")
+    with pytest.raises(ValueError, match="not available"):
+        resolve_device(model.device)
+    np.testing.assert_array_equal(outputs(pickle.loads(pickle.dumps(model)), X), expected)
+
+
+@pytest.mark.parametrize("name", ["VIBClassifier-0.1.0", "VIBRegressor-0.1.0"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_a_stored_model_loads_forever(name, iris):
+    X, _ = iris
+    model = pickle.load(io.BytesIO((STORED / f"{name}.pkl").read_bytes()))
+    np.testing.assert_allclose(outputs(model, X), np.load(STORED / f"{name}.npy"), rtol=1e-6, atol=1e-9)

@@ -1,0 +1,85 @@
+"""VIBRegressor: target scaling and the predictive distribution."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import make_regression
+from sklearn.exceptions import ConvergenceWarning
+
+from skvib import VIBRegressor
+from skvib.regressor import _mixture_quantiles
+
+FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "random_state": 0}
+
+
+def test_a_smooth_function_is_learned(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**FAST, beta=0.1).fit(X[::2], y[::2])
+    assert model.score(X[1::2], y[1::2]) > 0.4
+
+
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+def test_the_fit_does_not_depend_on_the_units_of_y(noise, diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**FAST, noise=noise).fit(X, y)
+    scaled = VIBRegressor(**FAST, noise=noise).fit(X, 1024.0 * y)
+    assert scaled.rate_ == pytest.approx(model.rate_, abs=1.0)
+    assert scaled.distortion_ == pytest.approx(model.distortion_ + np.log(1024.0), abs=0.1)
+    assert np.corrcoef(scaled.predict(X), model.predict(X))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_shapes_of_what_predict_returns(noise, n_outputs):
+    X, y = make_regression(100, 5, n_targets=n_outputs, noise=5.0, random_state=0)
+    model = VIBRegressor(**FAST, noise=noise).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == std.shape == y.shape
+    np.testing.assert_array_equal(mean, model.predict(X))
+    quantiles = model.predict(X, quantiles=[0.1, 0.5, 0.9])
+    assert quantiles.shape == (*y.shape, 3)
+    assert (np.diff(quantiles, axis=-1) > 0).all()
+    assert model.n_outputs_ == n_outputs
+    assert model.log_likelihood_samples(X, y).shape == (100,)
+
+
+def test_quantiles_invert_the_distribution_of_the_mixture():
+    rng = np.random.default_rng(0)
+    means, scales = rng.normal(size=(4, 16, 2)), rng.uniform(0.1, 2.0, size=(4, 16, 2))
+    levels = np.array([0.01, 0.3, 0.5, 0.99])
+    quantiles = _mixture_quantiles(means, scales, levels)
+    below = stats.norm.cdf(quantiles[:, None], means[..., None], scales[..., None]).mean(axis=1)
+    np.testing.assert_allclose(below, np.broadcast_to(levels, below.shape), atol=1e-9)
+
+
+def test_log_likelihood_is_that_of_the_mixture_in_the_units_of_y(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**FAST, n_predict_draws=0).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    np.testing.assert_allclose(model.log_likelihood_samples(X, y), stats.norm.logpdf(y, mean, std), rtol=1e-6)
+
+
+def test_a_constant_target_is_predicted():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    np.testing.assert_allclose(VIBRegressor(**FAST).fit(X, np.full(30, 7.0)).predict(X), 7.0, atol=0.1)
+
+
+def test_a_column_vector_stays_one(diabetes):
+    X, y = diabetes
+    assert VIBRegressor(**FAST).fit(X, y[:, None]).predict(X).shape == (len(y), 1)
+
+
+def test_quantiles_are_checked(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**FAST).fit(X, y)
+    for quantiles in ([0.0], [1.5], [np.nan], [[0.5]]):
+        with pytest.raises(ValueError, match=r"quantiles must be .* \(0, 1\)"):
+            model.predict(X, quantiles=quantiles)
+    with pytest.raises(ValueError, match="not both"):
+        model.predict(X, return_std=True, quantiles=[0.5])
+
+
+def test_a_loss_above_the_gaussian_entropy_of_y_warns(diabetes):
+    X, y = diabetes
+    with pytest.warns(ConvergenceWarning, match=r"above H\(Y\)"):
+        VIBRegressor(beta=0.5, max_iter=1, random_state=0).fit(X, y)

@@ -1,0 +1,131 @@
+"""Closed forms and limits that a correct VIB satisfies. All in nats."""
+
+import numpy as np
+import pytest
+
+from skvib import VIBClassifier, VIBRegressor
+
+
+def gaussian_limit(X, Y, beta):
+    """min of D + beta R over encoders (Chechik et al. 2005), at the sample's own covariances."""
+    joint = np.cov(X.T, Y.T, bias=True)
+    d = X.shape[1]
+    whiten_x = np.linalg.inv(np.linalg.cholesky(joint[:d, :d]))
+    whiten_y = np.linalg.inv(np.linalg.cholesky(joint[d:, d:]))
+    rho2 = np.linalg.svd(whiten_x @ joint[:d, d:] @ whiten_y.T, compute_uv=False) ** 2
+    active = rho2[rho2 > beta]
+    rate = 0.5 * np.log((1 - beta) * active / (beta * (1 - active))).sum()
+    information = 0.5 * np.log((1 - beta) / (1 - active)).sum()
+    entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * joint[d:, d:])[1]
+    return entropy - information + beta * rate, rate
+
+
+def linear_gaussian(condition, n_outputs, seed=0, n=20_000):
+    """X of the given condition number, rotated; independent canonical pairs with rho^2 = .8, .5."""
+    rng = np.random.default_rng(seed)
+    latent = rng.normal(size=(n, 4))
+    rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    X = latent * np.geomspace(1, 1 / condition, 4) ** 0.5 @ rotation
+    rho2 = np.array([0.8, 0.5])[:n_outputs]
+    signal = latent[:, [0, 3]] if n_outputs == 2 else latent @ np.full((4, 1), 0.5)
+    return X, np.sqrt(rho2) * signal[:, :n_outputs] + np.sqrt(1 - rho2) * rng.normal(size=(n, n_outputs))
+
+
+@pytest.mark.parametrize("beta", [0.03, 0.1, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize(("condition", "n_outputs"), [(1, 1), (100, 1), (10, 2)])
+def test_linear_gaussian_regression_reaches_the_information_bottleneck(condition, n_outputs, beta):
+    X, Y = linear_gaussian(condition, n_outputs)
+    model = VIBRegressor(hidden_layer_sizes=(), beta=beta, max_iter=60, random_state=0)
+    model.fit(X, Y)
+    limit, _ = gaussian_limit(X, Y, beta)
+    loss = model.distortion_ + beta * model.rate_
+    assert limit - 0.003 < loss < limit + 0.01
+
+
+def test_rate_of_the_gaussian_problem_is_the_information_of_x():
+    X, Y = linear_gaussian(1, 1)
+    model = VIBRegressor(hidden_layer_sizes=(), beta=0.3, latent_dim=4, max_iter=60, random_state=0)
+    _, rate = gaussian_limit(X, Y, 0.3)
+    assert model.fit(X, Y).rate_ == pytest.approx(rate, abs=0.01)
+    assert model.n_active_ == 1
+
+
+@pytest.mark.filterwarnings("ignore:The loss:sklearn.exceptions.ConvergenceWarning")
+def test_large_beta_collapses_the_rate():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 5))
+    y = np.digitize(X[:, 0], [-1, 0.5])
+    model = VIBClassifier(beta=2.0, hidden_layer_sizes=(32,), random_state=0).fit(X, y)
+    assert model.rate_ < 1e-2
+    prior = np.bincount(y) / len(y)
+    np.testing.assert_allclose(model.predict_proba(X), np.tile(prior, (600, 1)), atol=0.02)
+
+
+def binary_entropy(p):
+    return -p * np.log(p) - (1 - p) * np.log(1 - p)
+
+
+@pytest.mark.parametrize(
+    ("beta", "optimum", "ib_limit"),
+    [(0.01, 0.33802, 0.33201), (0.1, 0.42983, 0.39440), (0.3, 0.57885, 0.53214), (0.5, 0.67109, 0.65224)],
+)
+def test_binary_symmetric_channel_reaches_the_optimum_of_the_normal_prior(beta, optimum, ib_limit):
+    counts = np.array([900, 100, 900, 100])
+    X = np.array([[-1.0], [-1.0], [1.0], [1.0]])
+    y = np.array([0, 1, 1, 0])
+    model = VIBClassifier(
+        beta=beta,
+        hidden_layer_sizes=(16,),
+        decoder_hidden_layer_sizes=(32,),
+        latent_dim=1,
+        n_train_draws=64,
+        n_predict_draws=512,
+        max_iter=1500,
+        learning_rate_init=1e-2,
+        alpha=0.0,
+        random_state=0,
+    ).fit(X, y, sample_weight=counts)
+    loss = model.distortion_ + beta * model.rate_
+    assert loss > ib_limit - 1e-3
+    assert loss == pytest.approx(optimum, abs=0.005)
+
+
+def test_no_loss_is_below_what_the_noise_of_the_labels_allows():
+    rng = np.random.default_rng(0)
+    x = rng.integers(2, size=4000)
+    y = np.where(rng.random(4000) < 0.1, 1 - x, x)
+    model = VIBClassifier(beta=1e-3, hidden_layer_sizes=(16,), latent_dim=2, max_iter=300, random_state=0)
+    model.fit(x[:, None], y)
+    conditional = binary_entropy((x != y).mean())
+    assert conditional - 0.005 < model.distortion_ < conditional + 0.02
+
+
+def test_intervals_cover_what_they_say():
+    """90 % intervals of a well-specified problem, mean of 20 seeds."""
+    coverage = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(2200, 3))
+        y = X @ [1.0, -2.0, 0.5] + rng.normal(size=2200)
+        model = VIBRegressor(hidden_layer_sizes=(16,), beta=1e-2, latent_dim=4, random_state=seed)
+        model.fit(X[:1200], y[:1200])
+        low, high = model.predict(X[1200:], quantiles=[0.05, 0.95]).T
+        coverage.append(np.mean((low <= y[1200:]) & (y[1200:] <= high)))
+    assert np.mean(coverage) == pytest.approx(0.9, abs=0.015)
+
+
+def test_heteroscedastic_noise_follows_the_noise_of_the_target():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(4000, 1))
+    y = X[:, 0] + np.where(X[:, 0] > 0, 1.0, 0.1) * rng.normal(size=4000)
+    model = VIBRegressor(
+        noise="heteroscedastic",
+        hidden_layer_sizes=(32,),
+        decoder_hidden_layer_sizes=(16,),
+        beta=1e-3,
+        latent_dim=4,
+        max_iter=80,
+        random_state=0,
+    ).fit(X, y)
+    _, std = model.predict([[-0.5], [0.5]], return_std=True)
+    np.testing.assert_allclose(std, [0.1, 1.0], rtol=0.25)
