@@ -62,12 +62,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return torch.cat(parts).cpu().numpy() if len(parts) > 1 else parts[0].cpu().numpy()
 
     def _map_draws(self, X, function):
-        """`function(likelihood, eta)` for all rows, eta (n, S, n_parameters) over the fixed draws of z."""
+        """`function(likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
 
         def decode(network, posterior):
-            points = self._points(network)
-            eta = network.decode_points(posterior, points)
-            return function(network.likelihood, eta.unflatten(1, (points.shape[1], -1))[0])
+            eta = network.decode_points(posterior, self._points(network))
+            return function(network.likelihood, eta[0])
 
         return self._map_rows(X, decode)
 

@@ -38,11 +38,12 @@ class Categorical(nn.Module):
 
     def mean_probabilities(self, eta: Tensor) -> Tensor:
         """Mean of q(c|z) over draws, (S, n, C) -> (n, C)."""
-        return torch.softmax(eta.flatten(0, 1).T, 0).unflatten(1, eta.shape[:2]).mean(1).T
+        return torch.softmax(eta.permute(2, 0, 1), 0).mean(1).T
 
     def log_mean_probabilities(self, eta: Tensor) -> Tensor:
         """Its logarithm."""
-        return torch.logsumexp(torch.log_softmax(eta, -1), 0) - math.log(len(eta))
+        log_p = torch.log_softmax(eta.permute(2, 0, 1), 0)
+        return torch.logsumexp(log_p, 1).T - math.log(len(eta))
 
 
 class Bernoulli(nn.Module):

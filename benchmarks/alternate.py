@@ -1,0 +1,82 @@
+"""Timing side by side: each contender in a process of its own, runs in turn, medians and ratios.
+
+Processes keep the thread pools of NumPy and torch apart; the one whose turn it is not sleeps.
+"""
+
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def _serve(connection, make_task, arguments):
+    import torch
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    task = make_task(*arguments)
+    while connection.recv():
+        connection.send(task())
+
+
+class Contender:
+    """A task in a fresh process: `make_task(*arguments)` returns a callable that returns its seconds."""
+
+    def __init__(self, make_task, arguments, n_threads):
+        context = multiprocessing.get_context("spawn")
+        self.connection, other = context.Pipe()
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        os.environ.update(dict.fromkeys(names, str(n_threads)))
+        self.process = context.Process(target=_serve, args=(other, make_task, arguments), daemon=True)
+        self.process.start()
+
+    def run(self):
+        self.connection.send(True)
+        return self.connection.recv()
+
+    def close(self):
+        self.connection.send(False)
+        self.process.join()
+
+
+def alternate(tasks, n_threads, n_runs=7):
+    """{name: median seconds} of {name: (make_task, arguments)}, and each against the first, pair by pair."""
+    contenders = {name: Contender(*task, n_threads) for name, task in tasks.items()}
+    seconds = {name: [] for name in contenders}
+    for run in range(n_runs + 1):
+        for name, contender in contenders.items():
+            elapsed = contender.run()
+            if run:
+                seconds[name].append(elapsed)
+    for contender in contenders.values():
+        contender.close()
+    base = next(iter(seconds.values()))
+    return {
+        name: {
+            "seconds": statistics.median(times),
+            "ratio": statistics.median(time / other for time, other in zip(times, base, strict=True)),
+        }
+        for name, times in seconds.items()
+    }
+
+
+def write(claim, rows, command):
+    """Print a table and write results/<claim>.json."""
+    packages = ("skvib", "scikit-learn", "torch", "numpy")
+    result = {
+        "claim": claim,
+        "command": command,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "python": sys.version.split()[0],
+        "versions": {name: version(name) for name in packages},
+        "rows": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{claim}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for row in rows:
+        print({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})

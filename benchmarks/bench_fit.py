@@ -1,0 +1,138 @@
+"""Time of a fit: skvib against MLPClassifier, skorch and a bare torch loop.
+
+float32 everywhere, the same hidden layers, batch size, epochs and threads; no early stopping. All VIB networks
+have the same latent size; MLPClassifier has no such layer. ``python benchmarks/bench_fit.py``
+"""
+
+import time
+import warnings
+from itertools import pairwise
+
+import numpy as np
+import torch
+from alternate import alternate, write
+from sklearn.datasets import load_digits, load_iris
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+from skvib import VIBClassifier
+
+# name: hidden layers, latent size, batch size, epochs
+SETS = {"iris": ((100,), 8, 150, 200), "digits": ((128, 128), 32, 200, 30), "20k x 40": ((256, 256), 32, 200, 4)}
+BETA, LEARNING_RATE = 1e-3, 1e-3
+
+
+def load(name):
+    if name == "iris":
+        X, y = load_iris(return_X_y=True)
+    elif name == "digits":
+        X, y = load_digits(return_X_y=True)
+    else:
+        X = np.random.default_rng(0).normal(size=(20_000, 40))
+        y = (X[:, :5].sum(axis=1) > 0).astype(int)
+    X = (X - X.mean(axis=0)) / np.maximum(X.std(axis=0), 1e-6)
+    return X.astype(np.float32), y
+
+
+def timed(fit):
+    def task():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            start = time.perf_counter()
+            fit()
+            return time.perf_counter() - start
+
+    return task
+
+
+def mlp(name):
+    (X, y), (hidden, _, batch, epochs) = load(name), SETS[name]
+    model = MLPClassifier(hidden, batch_size=batch, max_iter=epochs, n_iter_no_change=epochs + 1, random_state=0)
+    return timed(lambda: model.fit(X, y))
+
+
+def skvib(name):
+    (X, y), (hidden, latent, batch, epochs) = load(name), SETS[name]
+    model = VIBClassifier(
+        beta=BETA, hidden_layer_sizes=hidden, latent_dim=latent, batch_size=batch, max_iter=epochs, random_state=0
+    )
+    return timed(lambda: model.fit(X, y))
+
+
+class PlainVIB(nn.Module):
+    """The network that a torch user would write."""
+
+    def __init__(self, n_features, hidden, latent, n_classes):
+        super().__init__()
+        sizes = (n_features, *hidden)
+        layers = [part for a, b in pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
+        self.encoder = nn.Sequential(*layers, nn.Linear(sizes[-1], 2 * latent))
+        self.decoder = nn.Linear(latent, n_classes)
+
+    def forward(self, x):
+        mu, raw = self.encoder(x).chunk(2, -1)
+        sigma = nn.functional.softplus(raw) + 1e-4
+        rate = (0.5 * (mu**2 + sigma**2 - 1) - sigma.log()).sum(-1)
+        return self.decoder(mu + sigma * torch.randn_like(mu)), rate
+
+
+def vib_loss(output, y):
+    logits, rate = output
+    return nn.functional.cross_entropy(logits, y) + BETA * rate.mean()
+
+
+def bare_torch(name):
+    (X, y), (hidden, latent, batch, epochs) = load(name), SETS[name]
+
+    def fit():
+        x, target = torch.from_numpy(X), torch.from_numpy(y)
+        network = PlainVIB(x.shape[1], hidden, latent, int(y.max()) + 1)
+        optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, fused=True)
+        for _ in range(epochs):
+            for rows in torch.randperm(len(x)).split(batch):
+                optimizer.zero_grad()
+                vib_loss(network(x[rows]), target[rows]).backward()
+                optimizer.step()
+
+    return timed(fit)
+
+
+def skorch(name):
+    from skorch import NeuralNetClassifier
+
+    class Net(NeuralNetClassifier):
+        def get_loss(self, y_pred, y_true, *args, **kwargs):
+            return vib_loss(y_pred, y_true)
+
+    (X, y), (hidden, latent, batch, epochs) = load(name), SETS[name]
+    network = Net(
+        PlainVIB,
+        module__n_features=X.shape[1],
+        module__hidden=hidden,
+        module__latent=latent,
+        module__n_classes=int(y.max()) + 1,
+        optimizer=torch.optim.Adam,
+        lr=LEARNING_RATE,
+        batch_size=batch,
+        max_epochs=epochs,
+        train_split=None,
+        verbose=0,
+    )
+    return timed(lambda: network.fit(X, y))
+
+
+def main():
+    rows = []
+    for n_threads in (1, 2):
+        for name in SETS:
+            tasks = {make.__name__: (make, (name,)) for make in (skvib, mlp, bare_torch, skorch)}
+            result = alternate(tasks, n_threads)
+            row = {"set": name, "threads": n_threads, "skvib_seconds": result["skvib"]["seconds"]}
+            for rival in ("mlp", "bare_torch", "skorch"):
+                row[f"skvib_over_{rival}"] = 1.0 / result[rival]["ratio"]
+            rows.append(row)
+    write("fit", rows, "python benchmarks/bench_fit.py")
+
+
+if __name__ == "__main__":
+    main()

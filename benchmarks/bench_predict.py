@@ -1,0 +1,66 @@
+"""Time of predict_proba with 16 draws against MLPClassifier's, and of ``import skvib``.
+
+float32, the same hidden layers and threads. ``python benchmarks/bench_predict.py``
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+from alternate import alternate, write
+from bench_fit import SETS, load
+from sklearn.neural_network import MLPClassifier
+
+from skvib import VIBClassifier
+
+N_ROWS = 10_000
+
+
+def predictor(name, model):
+    X, y = load(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    rows = np.resize(X, (N_ROWS, X.shape[1]))
+
+    def task():
+        start = time.perf_counter()
+        model.predict_proba(rows)
+        return time.perf_counter() - start
+
+    return task
+
+
+def skvib(name):
+    hidden, latent, *_ = SETS[name]
+    return predictor(name, VIBClassifier(hidden_layer_sizes=hidden, latent_dim=latent, max_iter=2))
+
+
+def mlp(name):
+    return predictor(name, MLPClassifier(SETS[name][0], max_iter=2))
+
+
+def import_milliseconds(modules, n_runs=9):
+    """What ``import skvib`` adds to importing torch and scikit-learn in the same process."""
+    script = f"import time, {modules}; start = time.perf_counter(); import skvib; print(time.perf_counter() - start)"
+    times = [float(subprocess.check_output([sys.executable, "-c", script])) for _ in range(n_runs)]
+    return 1000.0 * statistics.median(times)
+
+
+def main():
+    rows = []
+    for n_threads in (1, 2):
+        for name in SETS:
+            result = alternate({make.__name__: (make, (name,)) for make in (skvib, mlp)}, n_threads, n_runs=25)
+            seconds = {f"{system}_seconds": result[system]["seconds"] for system in result}
+            rows.append({"set": name, "threads": n_threads, **seconds, "skvib_over_mlp": 1.0 / result["mlp"]["ratio"]})
+    loaded = "torch, sklearn.neural_network, sklearn.model_selection, sklearn.pipeline"
+    rows.append({"import": "skvib", "milliseconds_above_torch_and_scikit_learn": import_milliseconds(loaded)})
+    write("predict", rows, "python benchmarks/bench_predict.py")
+
+
+if __name__ == "__main__":
+    main()
