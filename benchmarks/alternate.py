@@ -44,7 +44,7 @@ class Contender:
         self.process.join()
 
 
-def alternate(tasks, n_threads, n_runs=7):
+def alternate(tasks, n_threads, n_runs=5):
     """{name: median seconds} of {name: (make_task, arguments)}, and each against the first, pair by pair."""
     contenders = {name: Contender(*task, n_threads) for name, task in tasks.items()}
     seconds = {name: [] for name in contenders}

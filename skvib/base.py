@@ -195,7 +195,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             model._learn_scale(targets[rows], weights)
         if validation is not None:
             model._warn_of_raw_validation(*validation)
-        entropy = None if incremental else model._entropy(targets[rows], weights)
         if monitor is not None:
             monitor.model = model
         problem = Problem(
@@ -210,12 +209,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             monitor=monitor,
         )
         settings = model._settings(len(rows), validation is not None, incremental, device)
-        training = train([problem], settings)[0]
+        (training,) = train([problem], settings)
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
         model._take(training, continues, keeps_state=incremental or self.warm_start)
-        if not incremental:
-            model._warn_of_training(training, settings, entropy)
+        entropy = None if incremental else model._entropy(targets[rows], weights)
+        model._warn_of_training(training, settings, entropy)
         if monitor is not None:
             monitor.end_fit()
         self.__dict__ = vars(model)
@@ -316,8 +315,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 f"latent_dim changed from {self._n_features_out} to {self.latent_dim}, but a fit that "
                 "continues keeps its network: restore it, or set warm_start=False and fit anew."
             )
-        on_validation = self.early_stopping and has_validation
-        is_constant = incremental or self.learning_rate == "constant"
+        stop_on = "loss" if self.learning_rate == "constant" else None
+        if self.early_stopping and has_validation:
+            stop_on = "validation"
         schedule = "constant" if incremental else self.learning_rate
         auto = self.batch_size == "auto"
         return Settings(
@@ -325,13 +325,13 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             max_iter=1 if incremental else self.max_iter,
             batch_size=int(np.clip(n_rows // 8, 32, 200)) if auto else self.batch_size,
             learning_rate_init=float(self.learning_rate_init),
-            schedule=SCHEDULES.get(schedule, schedule) if isinstance(schedule, str) else schedule,
+            schedule=SCHEDULES[schedule] if isinstance(schedule, str) else schedule,
             alpha=float(self.alpha),
             beta_warmup=float(self.beta_warmup),
             ema_decay=float(self.ema_decay),
             n_train_draws=self.n_train_draws,
             n_predict_draws=self.n_predict_draws,
-            stop_on="validation" if on_validation else "loss" if is_constant else None,
+            stop_on=None if incremental else stop_on,
             tol=float(self.tol),
             n_iter_no_change=self.n_iter_no_change,
             device=device,

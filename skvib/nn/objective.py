@@ -62,7 +62,8 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
     grad_mu = torch.addcmul(grad_z.sum(1), price, posterior.mu)
     slope = posterior.sigma - posterior.sigma.reciprocal()
     grad_sigma = torch.addcmul((grad_z * batch.noise).sum(1), price, slope)
-    grad_features = network.bottleneck.backward(bottleneck_tape, grad_mu, grad_sigma)
+    is_deep = features is not batch.x
+    grad_features = network.bottleneck.backward(bottleneck_tape, grad_mu, grad_sigma, is_deep)
     network.encoder.backward(encoder_tape, grad_features, input_gradient=False)
 
     mean_distortion = distortion.unflatten(1, (n_draws, -1)).mean(1)

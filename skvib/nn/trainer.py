@@ -25,8 +25,9 @@ def train(problems: Sequence[Problem], settings: Settings) -> list[Training]:
     results: dict[int, Training] = {}
     for members in stacks.values():
         trained = _Stack([problems[index] for index in members], settings)
-        # inference mode saves a sixth of a small network's time, but a user's module needs autograd
-        with torch.no_grad(), torch.inference_mode(problems[members[0]].encoder is None):
+        # inference mode saves a sixth of a small network's time, but forbids the autograd of a user's module
+        without_gradients = torch.inference_mode if problems[members[0]].encoder is None else torch.no_grad
+        with without_gradients():
             results.update(zip(members, trained.run(), strict=True))
     return [results[index] for index in range(len(problems))]
 
@@ -211,8 +212,7 @@ class _Stack:
             history, monitor = self.histories[m], self.problems[m].monitor
             epoch, loss = len(history["loss"]), history["loss"][-1]
             score = history["validation_log_likelihood"][-1] if by_validation else -loss
-            if monitor and monitor.end_epoch(history, lambda m=m: self._current()[m].cpu()):
-                self._close("monitor", m)
+            stops = monitor and monitor.end_epoch(history, lambda m=m: self._current()[m].cpu())
             limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
             if not abs(loss) <= limit or math.isnan(score):
                 self._close("diverged", m)
@@ -224,6 +224,8 @@ class _Stack:
                 self.best[m] = self._current()[m]
             if stop_on and self.n_no_change[m] > self.settings.n_iter_no_change:
                 self._close("converged", m)
+            elif stops:
+                self._close("monitor", m)
 
     def _begin(self) -> None:
         for m in self._open():
