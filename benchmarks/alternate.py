@@ -9,6 +9,7 @@ import os
 import platform
 import statistics
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def alternate(tasks, n_threads, n_runs=5):
     seconds = {name: [] for name in contenders}
     for run in range(n_runs + 1):
         for name, contender in contenders.items():
+            time.sleep(0.1)  # the last one's BLAS threads spin for some 30 ms after their work
             elapsed = contender.run()
             if run:
                 seconds[name].append(elapsed)
