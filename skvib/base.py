@@ -88,7 +88,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def __new__(cls, *args, **params):
         for name in params:
-            if name in _MLP_ONLY:
+            if name in _MLP_ONLY and name not in cls._get_param_names():
                 raise TypeError(f"{cls.__name__} has no parameter {name!r}: {_MLP_ONLY[name]}.")
         return super().__new__(cls)
 
@@ -186,32 +186,34 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if not weights.any():
             raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
         rows, weights = collapse(X, targets, weights)
-        if validation is not None:
-            validation = model._read_validation(*validation)
-        elif self.early_stopping and not incremental:
+        given = validation is not None
+        if self.early_stopping and not (given or incremental):
             rows, weights, validation = model._split(X, targets, rows, weights)
         if not continues:
             model._learn_inputs(X, rows, weights)
             model._learn_scale(targets[rows], weights)
-        if validation is not None:
-            model._warn_of_raw_validation(*validation)
+        if given:
+            validation = model._read_validation(*validation)
+            _warn_of_raw_validation(X, rows, weights, *validation)
         if monitor is not None:
             monitor.model = model
         problem = Problem(
-            rows=model._to_tensors(X, targets, rows, weights),
+            rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
             beta=float(self.beta),
             latent_dim=self.latent_dim,
             seed=model._seed,
-            mean_weight=model._mean_weight,
-            validation=validation and model._to_tensors(*validation),
+            validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
             encoder=model._encoder,
             start=model._state() if continues else None,
             monitor=monitor,
         )
         settings = model._settings(len(rows), validation is not None, incremental, device)
-        (training,) = train([problem], settings)
-        if device.startswith("cuda"):
-            torch.cuda.empty_cache()
+        self._forget_network()
+        try:
+            (training,) = train([problem], settings)
+        finally:
+            if device.startswith("cuda"):
+                torch.cuda.empty_cache()
         model._take(training, continues, keeps_state=incremental or self.warm_start)
         entropy = None if incremental else model._entropy(targets[rows], weights)
         model._warn_of_training(training, settings, entropy)
@@ -234,6 +236,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if not weights.any():
             raise ValueError("sample_weight is zero for every row: at least one must be positive.")
         y = y.toarray() if sparse.issparse(y) else y
+        if not reset:
+            self._check_shape(X)
         kept = np.flatnonzero(weights)
         if len(kept) < len(weights):
             X, y, weights = X[kept], y[kept], weights[kept]
@@ -250,9 +254,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _read_validation(self, X_val, y_val, sample_weight_val):
         try:
             X, y, weights = self._read_rows(X_val, y_val, sample_weight_val, reset=False)
+            targets = self._encode_targets(y)
         except ValueError as error:
             raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
-        return X, self._encode_targets(y), np.arange(len(weights)), weights
+        return X, targets, np.arange(len(weights)), weights
 
     def _split(self, X, targets, rows, weights):
         """Hold out `validation_fraction` of the distinct rows, stratified by class."""
@@ -284,7 +289,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             self._encoder = own_module(self.encoder, self._seed)
             hidden = (n_outputs_of(self._encoder, X.shape[1:]),)
         self._architecture = {
-            "n_features": X.shape[1],
+            "n_features": int(np.prod(X.shape[1:])),
             "hidden_layer_sizes": hidden,
             "decoder_hidden_layer_sizes": _sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
             "activation": self.activation,
@@ -293,15 +298,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         }
         self._n_features_out = self.latent_dim
 
-    def _to_tensors(self, X, targets, rows, weights):
+    def _to_tensors(self, X, targets, rows, weights, mean_weight):
         """Standardised float32 Rows for training."""
         if sparse.issparse(X):
             inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, torch.float32)
+            values = inputs.values
         else:
-            inputs = torch.from_numpy(standardized(X, rows, self._x_mean, self._x_scale))
-            if not torch.isfinite(inputs).all():
-                raise ValueError("X overflows float32: rescale it, or set standardize=True.")
-        weights = torch.from_numpy(weights.astype(np.float32))
+            inputs = values = torch.from_numpy(standardized(X, rows, self._x_mean, self._x_scale))
+        if not torch.isfinite(values).all():
+            raise ValueError("X overflows float32: rescale it, or set standardize=True.")
+        weights = torch.from_numpy((weights / mean_weight).astype(np.float32))
         return Rows(inputs, self._target_tensor(targets[rows]), weights)
 
     def _target_tensor(self, targets, dtype=torch.float32):
@@ -340,7 +346,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _state(self):
         arrays = self._optimizer or (np.zeros_like(self._weights),) * 2
-        tensors = (torch.from_numpy(array) for array in (self._weights, *arrays))
+        tensors = (torch.tensor(array) for array in (self._weights, *arrays))
         return State(*tensors, self._n_steps, self._n_epochs)
 
     def _take(self, training, continues, keeps_state):
@@ -361,24 +367,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _set_history(self, history, before):
         signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}
         self.history_ = {}
-        for name, values in history.items():
-            values = np.array(values) + signs.get(name, 0.0) * self._units()
-            earlier = before.get(name, values[:0]) if before else values[:0]
-            self.history_[name] = np.concatenate([earlier, values])
+        for name in {**(before or {}), **history}:
+            values = np.array(history.get(name, ()), dtype=np.float64) + signs.get(name, 0.0) * self._units()
+            self.history_[name] = np.concatenate([before[name], values]) if name in (before or ()) else values
 
     # Warnings
-
-    def _warn_of_raw_validation(self, X, targets, rows, weights):
-        if not self.standardize or not len(rows):
-            return
-        mean, _ = weighted_moments(X, rows, weights)
-        if np.mean(np.abs(mean - self._x_mean) > 5 * self._x_scale) > 0.5:
-            warnings.warn(
-                "Most columns of X_val lie over 5 standard deviations away from those of X: it seems to have "
-                'bypassed the preprocessing. In a Pipeline, pass transform_input=["X_val"].',
-                UserWarning,
-                stacklevel=2,
-            )
 
     def _warn_of_training(self, training, settings, entropy):
         kept = f"the weights of epoch {training.best_epoch} are kept"
@@ -427,3 +420,16 @@ def _sizes(sizes, name):
     if sizes.ndim != 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
         raise ValueError(f"{name} must be positive integers, one for each layer; got {list(sizes)}.")
     return tuple(int(n) for n in sizes)
+
+
+def _warn_of_raw_validation(X, rows, weights, X_val, targets_val, rows_val, weights_val):
+    """Warn if most columns' means lie over 5 training standard deviations away."""
+    mean, scale = weighted_moments(X, rows, weights)
+    mean_val, _ = weighted_moments(X_val, rows_val, weights_val)
+    if np.mean(np.abs(mean_val - mean) > 5 * scale) > 0.5:
+        warnings.warn(
+            "Most columns of X_val lie over 5 standard deviations away from those of X: it seems to have bypassed "
+            'the preprocessing. In a Pipeline, pass transform_input=["X_val"].',
+            UserWarning,
+            stacklevel=2,
+        )

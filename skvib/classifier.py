@@ -39,7 +39,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         the mean code.
     standardize : bool, default=True
         Standardise the columns of X inside, with the training rows' weighted statistics.
-    learning_rate_init : float, default=1e-3
+    learning_rate_init : float, default=3e-3
         Initial step size of Adam.
     learning_rate : {"cosine", "constant"} or callable, default="cosine"
         "cosine" falls to zero over all of `max_iter`; "constant" stops when the loss no longer improves by

@@ -38,16 +38,22 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             modules = None if self._encoder is None else [self._encoder]
             architecture = Architecture(**self._architecture)
             network = VIBNetwork(architecture, (self._n_features_out,), modules).to(dtype)
-            WeightMatrix(network).values.copy_(torch.from_numpy(self._weights))
-            network.requires_grad_(False)
-            network.fold_standardization(torch.from_numpy(self._x_mean), torch.from_numpy(self._x_scale))
+            WeightMatrix(network).values.copy_(torch.tensor(self._weights))
+            network.requires_grad_(False).zero_grad(set_to_none=True)
+            network.fold_standardization(torch.tensor(self._x_mean), torch.tensor(self._x_scale))
             networks[dtype, device] = network.to(device).eval()
         return networks[dtype, device]
 
+    def _check_shape(self, X):
+        if X.shape[1:] != self._x_mean.shape:
+            raise ValueError(f"Rows of X have shape {X.shape[1:]}, but those of the fit {self._x_mean.shape}.")
+
+    def _forget_network(self):
+        """Free the rebuilt networks, before another fit."""
+        _NETWORKS.pop(self, None)
+
     def _inference(self, X):
-        """The network in the dtype of X, and X in chunks of bounded memory."""
-        check_is_fitted(self)
-        X = canonical(validate_data(self, X, reset=False, **self._input_rules()))
+        """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         network = self._network(dtype, available_device(self.device))
         return network, _chunks_of(X, network, max(self.n_predict_draws, 1), dtype)
@@ -55,6 +61,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     @torch.no_grad()
     def _map_rows(self, X, function):
         """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows."""
+        check_is_fitted(self)
+        X = canonical(validate_data(self, X, reset=False, **self._input_rules()))
+        self._check_shape(X)
         network, chunks = self._inference(X)
         parts = [function(network, network(chunk)) for chunk in chunks]
         if isinstance(parts[0], tuple):
@@ -171,13 +180,13 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @property
     def loss_(self):
-        """Loss of the last epoch, nats."""
-        return float(self.history_["loss"][-1])
+        """Loss of the last epoch, nats; nan if none was finished."""
+        return float(self.history_["loss"][-1]) if len(self.history_["loss"]) else np.nan
 
     @property
     def best_loss_(self):
         """Lowest loss of an epoch, nats; None with early stopping."""
-        return None if self._stops_on_validation else float(self.history_["loss"].min())
+        return None if self._stops_on_validation else float(np.fmin.reduce(self.history_["loss"], initial=np.inf))
 
     @property
     def validation_scores_(self):
@@ -189,7 +198,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def best_validation_score_(self):
         """The best of `validation_scores_`; None without them."""
         scores = self.validation_scores_
-        return None if scores is None else max(scores)
+        return None if scores is None else max(scores, default=-np.inf)
 
     @property
     def n_active_(self):

@@ -1,6 +1,7 @@
 """VIBRegressor: target scaling and the predictive distribution."""
 
 import numpy as np
+import torch
 from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
 
@@ -40,7 +41,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         the mean code.
     standardize : bool, default=True
         Standardise the columns of X inside, with the training rows' weighted statistics.
-    learning_rate_init : float, default=1e-3
+    learning_rate_init : float, default=3e-3
         Initial step size of Adam.
     learning_rate : {"cosine", "constant"} or callable, default="cosine"
         "cosine" falls to zero over all of `max_iter`; "constant" stops when the loss no longer improves by
@@ -280,36 +281,37 @@ class VIBRegressor(RegressorMixin, BaseVIB):
                 raise ValueError("Pass either return_std=True or quantiles, not both.")
             if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
                 raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
-        means, scales = self._map_draws(X, _moments_by_row)
-        dtype = means.dtype
-        means = means.astype(np.float64) * self._y_scale + self._y_mean
-        scales = scales.astype(np.float64) * self._y_scale
-        if quantiles is not None:
-            result = _mixture_quantiles(means, scales, quantiles).astype(dtype)
-            return result.reshape(-1, *self._y_shape, len(quantiles))
-        mean = means.mean(axis=1).reshape(-1, *self._y_shape).astype(dtype)
-        if not return_std:
-            return mean
-        variance = means.var(axis=1) + np.square(scales).mean(axis=1)
-        return mean, np.sqrt(variance).reshape(mean.shape).astype(dtype)
 
+        def summarize(likelihood, eta):
+            means, scales = (part.cpu().numpy().astype(np.float64) for part in likelihood.moments(eta))
+            scales = np.broadcast_to(scales, means.shape)
+            if quantiles is not None:
+                return self._in_units_of_y(_mixture_quantiles(means, scales, quantiles), eta)
+            mean = self._in_units_of_y(means.mean(axis=0), eta)
+            if not return_std:
+                return mean
+            std = np.sqrt(means.var(axis=0) + np.square(scales).mean(axis=0)) * self._y_scale
+            return mean, torch.from_numpy(std.reshape(mean.shape)).to(eta.dtype)
 
-def _moments_by_row(likelihood, eta):
-    """Mean and scale of each draw, (n, S, n_outputs)."""
-    mean, scale = likelihood.moments(eta)
-    return mean.transpose(0, 1), scale.expand_as(mean).transpose(0, 1)
+        return self._map_draws(X, summarize)
+
+    def _in_units_of_y(self, values, like):
+        """Standardised outputs (n, n_outputs, ...) in the units and the shape of y, in the dtype of `like`."""
+        columns = (slice(None),) + (None,) * (values.ndim - 2)
+        values = values * self._y_scale[columns] + self._y_mean[columns]
+        return torch.from_numpy(values.reshape(len(values), *self._y_shape, *values.shape[2:])).to(like.dtype)
 
 
 def _mixture_quantiles(means, scales, quantiles):
-    """Quantiles (n, n_outputs, Q) of an equal mixture of normals (n, S, n_outputs), by bisection.
+    """Quantiles (n, n_outputs, Q) of an equal mixture of normals (S, n, n_outputs), by bisection.
 
     A quantile of the mixture lies between the smallest and the largest of its components' quantiles.
     """
     components = means[..., None] + scales[..., None] * ndtri(quantiles)
-    low, high = components.min(axis=1), components.max(axis=1)
+    low, high = components.min(axis=0), components.max(axis=0)
     for _ in range(50):
         middle = 0.5 * (low + high)
-        errors = (middle[:, None] - means[..., None]) / scales[..., None]
-        is_below = ndtr(errors).mean(axis=1) < quantiles
+        errors = (middle - means[..., None]) / scales[..., None]
+        is_below = ndtr(errors).mean(axis=0) < quantiles
         low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
     return 0.5 * (low + high)

@@ -261,6 +261,22 @@ def test_latent_draws_have_the_moments_of_the_posterior(estimator, data):
 
 
 @both
+def test_log_likelihood_takes_a_data_frame(estimator, data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    model = clone(estimator).fit(frame, y)
+    assert np.isfinite(model.log_likelihood_samples(frame, y)).all()
+
+
+@both
+def test_the_scale_of_the_weights_does_not_matter(estimator, data):
+    X, y = data
+    plain = clone(estimator).fit(X, y)
+    tiny = clone(estimator).fit(X, y, sample_weight=np.full(len(y), 2.0**-200))
+    np.testing.assert_allclose(plain.transform(X), tiny.transform(X))
+
+
+@both
 def test_no_predict_draws_decode_the_mean(estimator, data):
     X, y = data
     model = clone(estimator).set_params(n_predict_draws=0).fit(X, y)
@@ -305,8 +321,9 @@ def test_validation_weights_count(estimator, data):
 def test_a_validation_set_that_bypassed_the_preprocessing_warns(estimator, data):
     X, y = data
     X_val = 100 + 10 * X
-    with pytest.warns(UserWarning, match="transform_input"):
-        clone(estimator).fit(X, y, X_val=X_val, y_val=y)
+    for standardize in (True, False):
+        with pytest.warns(UserWarning, match="transform_input"):
+            clone(estimator).set_params(standardize=standardize).fit(X, y, X_val=X_val, y_val=y)
 
 
 # Continued fits
@@ -450,6 +467,8 @@ def test_a_module_of_the_user_trains_on_images(estimator):
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
     assert model.score(X, y) > (0.85 if isinstance(model, VIBClassifier) else 0.4)
     assert model.transform(X).shape == (200, 3)
+    with pytest.raises(ValueError, match=r"Rows of X have shape \(6, 1\)"):
+        model.transform(X[:, :, :1])
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).transform(X), model.transform(X))
     np.testing.assert_array_equal(model.transform(X), clone(model).fit(X, y).transform(X))
 

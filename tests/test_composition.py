@@ -281,14 +281,31 @@ def test_a_scoring_monitor_records_every_epoch(iris):
 # Divergence and interrupts
 
 
+@pytest.mark.parametrize("batch_size", [32, 150])
 @pytest.mark.parametrize("estimator_class", [VIBClassifier, VIBRegressor])
-def test_a_diverging_fit_keeps_the_best_weights_and_warns(estimator_class, iris):
+def test_a_diverging_fit_keeps_the_best_weights_and_warns(estimator_class, batch_size, iris):
     X, y = iris
-    model = estimator_class(**FAST | {"learning_rate_init": 1e6})
+    model = estimator_class(**FAST | {"learning_rate_init": 1e6, "batch_size": batch_size})
     with pytest.warns(ConvergenceWarning, match="diverged in epoch .* Lower learning_rate_init"):
         model.fit(X, y)
+    assert np.abs(model.transform(X)).max() < 100
+    assert np.abs(model.predict(X)).max() < 100
+    assert np.isfinite(model.distortion_)
+
+
+@pytest.mark.parametrize("estimator_class", [VIBClassifier, VIBRegressor])
+def test_an_interrupt_before_the_first_epoch_ends_leaves_a_fitted_estimator(estimator_class, iris, monkeypatch):
+    X, y = iris
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skvib.nn.trainer.loss_terms", interrupt)
+    with pytest.warns(ConvergenceWarning, match="interrupted by user in epoch 1"):
+        model = estimator_class(**FAST).fit(X, y)
+    assert model.n_iter_ == 0
+    assert np.isnan(model.loss_)
     assert np.isfinite(model.predict(X)).all()
-    assert np.isfinite(model.transform(X)).all()
 
 
 def test_a_failed_refit_leaves_the_fitted_estimator_as_it_was(iris):

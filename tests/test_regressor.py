@@ -45,10 +45,10 @@ def test_shapes_of_what_predict_returns(noise, n_outputs):
 
 def test_quantiles_invert_the_distribution_of_the_mixture():
     rng = np.random.default_rng(0)
-    means, scales = rng.normal(size=(4, 16, 2)), rng.uniform(0.1, 2.0, size=(4, 16, 2))
+    means, scales = rng.normal(size=(16, 4, 2)), rng.uniform(0.1, 2.0, size=(16, 4, 2))
     levels = np.array([0.01, 0.3, 0.5, 0.99])
     quantiles = _mixture_quantiles(means, scales, levels)
-    below = stats.norm.cdf(quantiles[:, None], means[..., None], scales[..., None]).mean(axis=1)
+    below = stats.norm.cdf(quantiles, means[..., None], scales[..., None]).mean(axis=0)
     np.testing.assert_allclose(below, np.broadcast_to(levels, below.shape), atol=1e-9)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from skvib.nn.layers import StackedMLP
@@ -49,7 +49,7 @@ class ModuleEncoder(nn.Module):
         if tape.requires_grad:
             tape.backward(grad)
 
-    def initialize(self, network: int, generator: torch.Generator) -> None:
+    def initialize(self, network: int, n_in: int, generator: torch.Generator) -> None:
         """A module keeps the weights that its user gave it."""
 
 
@@ -66,7 +66,8 @@ def own_module(encoder: nn.Module | Callable[[], nn.Module], seed: int) -> nn.Mo
             f"encoder must be a torch module or a callable that returns one; it returned {type(module).__name__}."
         )
     for name, part in module.named_modules():
-        if part.training and isinstance(part, (_BatchNorm, _DropoutNd)):
+        has_dropout = isinstance(part, _DropoutNd) or part.__dict__.get("dropout", 0.0) != 0.0
+        if part.training and (has_dropout or isinstance(part, _NormBase)):
             raise ValueError(
                 f"encoder holds {type(part).__name__} ({name or 'itself'}) in training mode. Dropout draws from "
                 "torch's global generator and BatchNorm makes a row's code depend on its neighbours, so neither is "

@@ -126,10 +126,11 @@ class StackedLinear(nn.Module):
         return torch.bmm(a.to(self.product_dtype), b.to(self.product_dtype)).to(a.dtype)
 
     @torch.no_grad()
-    def initialize(self, network: int, gain: float, generator: torch.Generator) -> None:
-        """Uniform weights of variance gain^2 / n_in, zero bias."""
-        bound = gain * math.sqrt(3.0 / max(self.weight.shape[1], 1))
-        self.weight[network].uniform_(-bound, bound, generator=generator)
+    def initialize(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
+        """Uniform weights of variance gain^2 / n_in for the first `n_in` inputs, the others and the bias zero."""
+        bound = gain * math.sqrt(3.0 / max(n_in, 1))
+        self.weight[network].zero_()
+        self.weight[network, :n_in].uniform_(-bound, bound, generator=generator)
         self.bias[network].zero_()
 
 
@@ -175,7 +176,8 @@ class StackedMLP(nn.Module):
             grad = self.layers[index].backward(x, grad, input_gradient or index > 0)
         return grad
 
-    def initialize(self, network: int, generator: torch.Generator) -> None:
+    def initialize(self, network: int, n_in: int, generator: torch.Generator) -> None:
+        """Draw the weights of a network that uses `n_in` inputs; a linear output starts by saying nothing."""
         for index, layer in enumerate(self.layers):
             gain = 0.0 if self._is_linear(index) else self.activation.gain
-            layer.initialize(network, gain, generator)
+            layer.initialize(network, n_in if index == 0 else layer.weight.shape[1], gain, generator)

@@ -63,7 +63,7 @@ class VIBNetwork(nn.Module):
             self.likelihood.n_parameters,
         )
         self.decoder = StackedMLP(n_networks, decoder_sizes, a.activation, True, product_dtype)
-        self.n_networks = n_networks
+        self.n_networks, self.n_features = n_networks, a.n_features
         self._dense_width = max(*sizes, 2 * max(latent_dims))
         self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))
         self._decoder_width = max(decoder_sizes)
@@ -105,8 +105,9 @@ class VIBNetwork(nn.Module):
 
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the initial weights of one network, as if it were alone."""
-        for part in (self.encoder, self.bottleneck, self.decoder):
-            part.initialize(network, generator)
+        self.encoder.initialize(network, self.n_features, generator)
+        self.bottleneck.initialize(network, generator)
+        self.decoder.initialize(network, self.bottleneck.latent_dims[network], generator)
 
     @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
@@ -123,7 +124,7 @@ class VIBNetwork(nn.Module):
         first = self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
         weight = first.weight / scale[:, None]
         first.weight.data = weight.to(like)
-        first.bias.data = (first.bias - (mean - self.center) @ weight).to(like)
+        first.bias.data = (first.bias - ((mean - self.center) @ weight).unsqueeze(-2)).to(like)
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""

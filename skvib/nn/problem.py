@@ -22,7 +22,7 @@ History = dict[str, list[float]]
 
 
 class Rows(NamedTuple):
-    """Inputs (n, ...) or SparseRows, targets (n, ...) and positive weights (n,)."""
+    """Inputs (n, ...) or SparseRows, targets (n, ...) and positive weights (n,), of mean 1 in training."""
 
     inputs: Tensor | SparseRows
     targets: Tensor
@@ -59,7 +59,6 @@ class Problem:
     beta: float
     latent_dim: int
     seed: int
-    mean_weight: float
     validation: Rows | None = None
     encoder: nn.Module | None = None
     start: State | None = None

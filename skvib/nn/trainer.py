@@ -12,7 +12,7 @@ from torch.optim.adam import adam
 
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
-from skvib.nn.problem import History, Pool, Problem, Rows, Settings, State, Training, pad, stack
+from skvib.nn.problem import History, Pool, Problem, Settings, State, Training, pad, stack
 
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
@@ -62,7 +62,7 @@ class _Stack:
         ).to(device, first.rows.inputs.dtype)
         self.weights = WeightMatrix(self.network)
         self.generators = [torch.Generator(device) for _ in problems]
-        self.pool = Pool([_normalized(problem).to(device) for problem in problems])
+        self.pool = Pool([problem.rows.to(device) for problem in problems])
         self.validation = None
         if first.validation is not None:
             self.validation = Pool([problem.validation.to(device) for problem in problems])
@@ -97,7 +97,7 @@ class _Stack:
         self.first_losses: list[float] = []
         self.reasons: list[str | None] = [None] * len(self.problems)
         self.kept = values.clone()
-        self.histories: list[History] = [{} for _ in self.problems]
+        self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in self.problems]
 
     def run(self) -> list[Training]:
         settings, n_total = self.settings, self.settings.max_iter * self.n_steps
@@ -220,14 +220,17 @@ class _Stack:
             stalls = score < self.best_scores[m] + self.settings.tol
             self.n_no_change[m] = self.n_no_change[m] + 1 if stalls and is_warm else 0
             if score > self.best_scores[m]:
-                self.best_scores[m], self.best_epochs[m] = score, epoch
-                self.best[m] = self._current()[m]
+                self.best_scores[m] = score
+                # a training loss is that of the weights with which the epoch began
+                self.best_epochs[m] = epoch if by_validation else epoch - 1
+                self.best[m] = self._current()[m] if by_validation else self.begun[m]
             if stop_on and self.n_no_change[m] > self.settings.n_iter_no_change:
                 self._close("converged", m)
             elif stops:
                 self._close("monitor", m)
 
     def _begin(self) -> None:
+        self.begun = self._current().clone()
         for m in self._open():
             if self.problems[m].monitor:
                 self.problems[m].monitor.begin_epoch()
@@ -245,16 +248,16 @@ class _Stack:
             use_best = validated or self.reasons[m] == "diverged"
             self.kept[m] = self.best[m] if use_best else latest
             if not use_best:
-                self.best_epochs[m] = len(self.histories[m].get("loss", ()))
+                self.best_epochs[m] = len(self.histories[m]["loss"])
 
     def _results(self) -> list[Training]:
         self.weights.values.copy_(self.kept)
         distortion, latent_rates = self._evaluate()
         results = []
         for m, problem in enumerate(self.problems):
-            n_epochs = len(self.histories[m].get("loss", ()))
+            n_epochs = len(self.histories[m]["loss"])
             state = State(
-                *(rows[m].cpu() for rows in (self.kept, *self.moments)),
+                *(rows[m].cpu().clone() for rows in (self.kept, *self.moments)),
                 int(self.step),
                 self.n_epochs_before + n_epochs,
             )
@@ -300,11 +303,6 @@ class _Stack:
             for problem, generator in zip(self.problems, self.generators, strict=True)
         ]
         return stack(pad(signs, dim=1))
-
-
-def _normalized(problem: Problem) -> Rows:
-    inputs, targets, weights = problem.rows
-    return Rows(inputs, targets, weights / problem.mean_weight)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
