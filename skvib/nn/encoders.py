@@ -1,4 +1,4 @@
-"""Encoders: inputs -> hidden features (M, n, n_outputs)."""
+"""Encoders: inputs -> hidden features (M, n, width)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,9 @@ class MLPEncoder(StackedMLP):
 class ModuleEncoder(nn.Module):
     """M copies of a user's module, differentiated by autograd."""
 
-    def __init__(self, modules: Sequence[nn.Module], n_outputs: int) -> None:
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
         self.modules_ = nn.ModuleList(copy.deepcopy(module) for module in modules)
-        self.n_outputs = n_outputs
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([module(rows) for module, rows in zip(self.modules_, x, strict=True)])

@@ -65,9 +65,6 @@ class SparseRows:
         entries = shift + torch.arange(len(shift), device=rows.device)
         return SparseRows(offsets, self.columns[entries], self.values[entries], self.center)
 
-    def __getitem__(self, rows: slice) -> SparseRows:
-        return self.index_select(0, torch.arange(*rows.indices(self.shape[0]), device=self.offsets.device))
-
     def product(self, weight: Tensor) -> Tensor:
         """(x - 1 center^T) W, shape (n, n_out)."""
         entries = nn.functional.embedding_bag(
@@ -151,7 +148,6 @@ class StackedMLP(nn.Module):
         )
         self.activation = ACTIVATIONS[activation]
         self.linear_output = linear_output
-        self.n_outputs = sizes[-1]
 
     def _is_linear(self, layer: int) -> bool:
         return self.linear_output and layer == len(self.layers) - 1

@@ -51,9 +51,7 @@ class VIBNetwork(nn.Module):
         a, n_networks = architecture, len(latent_dims)
         sizes = (a.n_features, *a.hidden_layer_sizes)
         self.encoder = (
-            MLPEncoder(n_networks, sizes, a.activation, product_dtype)
-            if encoders is None
-            else ModuleEncoder(encoders, sizes[-1])
+            MLPEncoder(n_networks, sizes, a.activation, product_dtype) if encoders is None else ModuleEncoder(encoders)
         )
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), product_dtype)
         self.likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs)
