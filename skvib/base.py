@@ -1,6 +1,7 @@
 """BaseVIB: what the estimators share - parameters, validation, rows -> problem -> nn.train, encoding."""
 
 import copy
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
@@ -28,6 +29,7 @@ from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, State, resolve_
 from skvib.nn.trainer import train
 from skvib.rows import canonical, collapse, standardized, weighted_moments
 
+AUTO_BATCH_SIZES = 32, 200
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 _MLP_ONLY = {
@@ -199,15 +201,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             monitor.model = model
         problem = Problem(
             rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
-            beta=float(self.beta),
+            betas=(float(self.beta),),
             latent_dim=self.latent_dim,
             seed=model._seed,
+            n_steps=model._n_steps_of(len(rows)),
             validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
             encoder=model._encoder,
             start=model._state() if continues else None,
-            monitor=monitor,
+            monitors=() if monitor is None else (monitor,),
         )
-        settings = model._settings(len(rows), validation is not None, incremental, device)
+        settings = model._settings(validation is not None, incremental, device)
         self._forget_network()
         try:
             (training,) = train([problem], settings)
@@ -315,7 +318,13 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             return torch.from_numpy(targets)
         return torch.from_numpy(self._scale_targets(targets)).to(dtype)
 
-    def _settings(self, n_rows, has_validation, incremental, device):
+    def _n_steps_of(self, n_rows):
+        """Steps of an epoch."""
+        if self.batch_size != "auto":
+            return math.ceil(n_rows / self.batch_size)
+        return max(1, round(n_rows / np.clip(n_rows / 8, *AUTO_BATCH_SIZES)))
+
+    def _settings(self, has_validation, incremental, device):
         if self.latent_dim != self._n_features_out:
             raise ValueError(
                 f"latent_dim changed from {self._n_features_out} to {self.latent_dim}, but a fit that "
@@ -325,11 +334,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if self.early_stopping and has_validation:
             stop_on = "validation"
         schedule = "constant" if incremental else self.learning_rate
-        auto = self.batch_size == "auto"
         return Settings(
             architecture=Architecture(**self._architecture),
             max_iter=1 if incremental else self.max_iter,
-            batch_size=int(np.clip(n_rows // 8, 32, 200)) if auto else self.batch_size,
             learning_rate_init=float(self.learning_rate_init),
             schedule=SCHEDULES[schedule] if isinstance(schedule, str) else schedule,
             alpha=float(self.alpha),
@@ -351,18 +358,18 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _take(self, training, continues, keeps_state):
         """Turn what the trainer returns into fitted attributes."""
-        state = training.state
-        self._weights = state.weights.numpy()
+        state, (fit,) = training.state, training.fits
+        self._weights = fit.weights.numpy()
         moments = state.mean_gradient.numpy(), state.mean_square.numpy()
         self._optimizer = moments if keeps_state else None
         self._n_steps, self._n_epochs = (state.n_steps if keeps_state else 0), state.n_epochs
         self._no_improvement_count = training.n_no_change
         self.n_iter_ = training.n_epochs
         self._stops_on_validation = self.early_stopping
-        self._set_history(training.history, self.history_ if continues else None)
-        self.latent_rates_ = training.latent_rates.numpy().astype(np.float64)
+        self._set_history(fit.history, self.history_ if continues else None)
+        self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())
-        self.distortion_ = training.distortion + self._units()
+        self.distortion_ = fit.distortion + self._units()
 
     def _set_history(self, history, before):
         signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skvib.nn.bottleneck import Posterior
-from skvib.nn.layers import ACTIVATIONS, SparseRows
+from skvib.nn.layers import ACTIVATIONS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
@@ -13,9 +13,11 @@ from skvib.nn.objective import Batch, loss_terms
 N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
 
 
-def make_network(activation="tanh", likelihood="categorical", hidden=(6, 4), latent_dims=(3,), encoders=None):
+def make_network(
+    activation="tanh", likelihood="categorical", hidden=(6, 4), latent_dims=(3,), encoders=None, prices=None
+):
     architecture = Architecture(N_FEATURES, hidden, (5,), activation, likelihood, N_OUTPUTS)
-    network = VIBNetwork(architecture, latent_dims, encoders).double()
+    network = VIBNetwork(architecture, latent_dims, encoders, row_values=prices).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
     weights.values.normal_(0.0, 0.5, generator=generator)
@@ -56,8 +58,9 @@ def autograd_gradients(network, batch, beta):
     return torch.autograd.grad(loss, parameters, allow_unused=True), distortion, rate
 
 
-def assert_gradients_agree(network, batch):
-    beta = torch.full((network.n_networks, 1), 0.3, dtype=torch.float64)
+def assert_gradients_agree(network, batch, beta=0.3):
+    if not isinstance(beta, torch.Tensor):
+        beta = torch.full((network.n_networks, 1), beta, dtype=torch.float64)
     expected, distortion, rate = autograd_gradients(network, batch, beta)
     with torch.no_grad():
         terms = loss_terms(network, batch, beta)
@@ -95,6 +98,30 @@ def test_gradients_agree_for_a_module_of_the_user():
     module = torch.nn.Sequential(torch.nn.Linear(N_FEATURES, 4), torch.nn.GELU(), torch.nn.LayerNorm(4))
     network, _ = make_network(hidden=(4,), encoders=[module])
     assert_gradients_agree(network, make_batch(network))
+
+
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_gradients_agree_where_every_row_has_its_own_beta(likelihood, n_draws):
+    prices = ConditionedOnBeta((-9.0, 0.0))
+    network, _ = make_network(likelihood=likelihood, latent_dims=(3, 2), prices=prices)
+    log_beta = -9.0 * torch.rand(2, N_ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    prices.condition(log_beta)
+    assert_gradients_agree(network, make_batch(network, likelihood, n_draws), log_beta.exp())
+
+
+@pytest.mark.parametrize("hidden", [(), (6, 4)])
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_at_one_beta_the_gates_fold_into_a_plain_network(likelihood, hidden):
+    prices = ConditionedOnBeta((-9.0, 0.0))
+    network, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3), prices=prices)
+    plain, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3))
+    batch, log_beta = make_batch(network, likelihood), torch.tensor([-1.0, -7.5], dtype=torch.float64)
+    prices.condition(log_beta.unsqueeze(1).expand(-1, N_ROWS))
+    network.fold_into(plain, log_beta)
+    points = quasi_normal(4, 3).expand(2, -1, -1)
+    expected = network.log_likelihood(batch.x, batch.y, points)
+    torch.testing.assert_close(plain.log_likelihood(batch.x, batch.y, points), expected)
 
 
 def make_sparse_rows():

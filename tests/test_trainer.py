@@ -1,5 +1,6 @@
 """The training loop on stacks, below scikit-learn."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from skvib.nn.network import Architecture
-from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, available_device, resolve_device
+from skvib.nn.problem import SCHEDULES, Pool, Problem, Rows, Settings, available_device, resolve_device
 from skvib.nn.trainer import train
 
 
@@ -15,7 +16,6 @@ def make_settings(**changes):
     defaults = {
         "architecture": Architecture(6, (8,), (), "relu", "categorical", 3),
         "max_iter": 8,
-        "batch_size": 32,
         "learning_rate_init": 1e-2,
         "schedule": SCHEDULES["cosine"],
         "alpha": 1e-3,
@@ -40,8 +40,21 @@ def make_rows(n_rows, seed):
 
 
 def make_problem(seed, n_rows=100, **changes):
-    defaults = {"beta": 1e-2, "latent_dim": 4, "seed": seed}
+    defaults = {"betas": (1e-2,), "latent_dim": 4, "seed": seed, "n_steps": math.ceil(n_rows / 32)}
     return Problem(make_rows(n_rows, seed), **defaults | changes)
+
+
+def assert_same_training(one, other, atol):
+    assert (one.n_epochs, one.best_epoch, one.reason) == (other.n_epochs, other.best_epoch, other.reason)
+    for mine, its in zip(one.state, other.state, strict=True):
+        torch.testing.assert_close(mine, its, atol=atol, rtol=0)
+    for mine, its in zip(one.fits, other.fits, strict=True):
+        torch.testing.assert_close(mine.weights, its.weights, atol=atol, rtol=0)
+        torch.testing.assert_close(mine.latent_rates, its.latent_rates, atol=atol, rtol=0)
+        np.testing.assert_allclose(mine.distortion, its.distortion, atol=atol)
+        assert mine.history.keys() == its.history.keys()
+        for name in mine.history:
+            np.testing.assert_allclose(mine.history[name], its.history[name], atol=atol)
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
@@ -57,24 +70,63 @@ def test_a_network_trains_the_same_alone_or_in_a_stack(stop_on, ema_decay, n_tra
         architecture=Architecture(6, (8,), decoder, "relu", "categorical", 3),
     )
     problems = [
-        make_problem(seed, n_rows, latent_dim=latent_dim, beta=beta, validation=make_rows(20 + seed, 50 + seed))
+        make_problem(seed, n_rows, latent_dim=latent_dim, betas=(beta,), validation=make_rows(20 + seed, 50 + seed))
         for seed, n_rows, latent_dim, beta in ((0, 100, 4, 1e-2), (1, 99, 2, 0.3), (2, 97, 6, 0.0))
     ]
+    problems.append(replace(problems[0], betas=(0.1,), seed=3))
+    problems.append(replace(problems[1], latent_dim=1, seed=4, start=None))
     together = train(problems, settings)
+    assert stop_on is None or len({training.n_epochs for training in together}) > 1
     for problem, in_stack in zip(problems, together, strict=True):
         (alone,) = train([problem], settings)
-        assert alone.n_epochs == in_stack.n_epochs
-        assert alone.best_epoch == in_stack.best_epoch
-        np.testing.assert_allclose(alone.history["loss"], in_stack.history["loss"], atol=1e-9)
-        np.testing.assert_allclose(alone.distortion, in_stack.distortion, atol=1e-9)
-        torch.testing.assert_close(alone.latent_rates, in_stack.latent_rates, atol=1e-9, rtol=0)
+        assert_same_training(alone, in_stack, 1e-9)
+
+
+def test_position_and_width_of_the_stack_change_nothing():
+    problems = [make_problem(seed, latent_dim=1 + seed) for seed in range(5)]
+    forwards, backwards = train(problems, make_settings()), train(problems[::-1], make_settings())
+    narrow = train(problems, make_settings(), width=2)
+    for one, other, third in zip(forwards, backwards[::-1], narrow, strict=True):
+        assert_same_training(one, other, 1e-9)
+        assert_same_training(one, third, 1e-9)
+
+
+def test_in_float32_two_hundred_steps_agree_to_1e_6():
+    problems = []
+    for seed in range(7):
+        rows = make_rows(100, seed)
+        rows = Rows(rows.inputs.float(), rows.targets, rows.weights.float())
+        problems.append(replace(make_problem(seed, latent_dim=2 + seed), rows=rows))
+    settings = make_settings(max_iter=50, learning_rate_init=3e-3)
+    for problem, in_stack in zip(problems, train(problems, settings), strict=True):
+        (alone,) = train([problem], settings)
+        torch.testing.assert_close(alone.state.weights, in_stack.state.weights, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("stop_on", [None, "validation"])
+def test_a_network_for_many_betas_trains_the_same_alone_or_in_a_stack(stop_on):
+    settings = make_settings(max_iter=12, stop_on=stop_on, ema_decay=0.9)
+    problems = [
+        make_problem(seed, n_rows, latent_dim=dim, betas=(1e-3, 1e-1, 1.0), validation=make_rows(30, 50 + seed))
+        for seed, n_rows, dim in ((0, 100, 4), (1, 97, 2))
+    ]
+    for problem, in_stack in zip(problems, train(problems, settings), strict=True):
+        (alone,) = train([problem], settings)
+        assert_same_training(alone, in_stack, 1e-9)
+
+
+def test_equal_rows_are_stored_once():
+    rows = make_rows(50, 0)
+    first, second, third = Pool([rows, rows, rows._replace(weights=rows.weights.clone())], "cpu").members
+    assert first.inputs is second.inputs is third.inputs
+    assert first.weights is second.weights is not third.weights
 
 
 def test_problems_of_different_step_counts_train_in_stacks_of_their_own():
     results = train([make_problem(0, 100), make_problem(1, 20), make_problem(2, 100)], make_settings())
     (alone,) = train([make_problem(1, 20)], make_settings())
-    assert results[1].history["loss"] == alone.history["loss"]
-    assert [len(r.history["loss"]) for r in results] == [8, 8, 8]
+    assert results[1].fits[0].history["loss"] == alone.fits[0].history["loss"]
+    assert [len(r.fits[0].history["loss"]) for r in results] == [8, 8, 8]
 
 
 def test_training_cut_into_calls_is_one_training():
@@ -83,7 +135,7 @@ def test_training_cut_into_calls_is_one_training():
     (first,) = train([make_problem(0)], replace(settings, max_iter=3))
     (second,) = train([make_problem(0, start=first.state)], replace(settings, max_iter=5))
     torch.testing.assert_close(second.state.weights, whole.state.weights, rtol=0, atol=0)
-    assert first.history["loss"] + second.history["loss"] == whole.history["loss"]
+    assert first.fits[0].history["loss"] + second.fits[0].history["loss"] == whole.fits[0].history["loss"]
 
 
 def test_bfloat16_products_train_close_to_float32():
@@ -92,15 +144,15 @@ def test_bfloat16_products_train_close_to_float32():
     problem = replace(make_problem(0), rows=rows)
     (full,) = train([problem], make_settings(max_iter=20))
     (reduced,) = train([problem], make_settings(max_iter=20, product_dtype=torch.bfloat16))
-    assert reduced.history["loss"] != full.history["loss"]
-    np.testing.assert_allclose(reduced.history["loss"], full.history["loss"], rtol=0.05)
+    assert reduced.fits[0].history["loss"] != full.fits[0].history["loss"]
+    np.testing.assert_allclose(reduced.fits[0].history["loss"], full.fits[0].history["loss"], rtol=0.05)
 
 
 def test_epoch_means_are_weighted_means_over_the_rows():
     settings = make_settings(max_iter=1, learning_rate_init=1e-12)
     (training,) = train([make_problem(0)], settings)
-    assert training.history["distortion"][0] == pytest.approx(np.log(3), abs=1e-6)
-    assert training.distortion == pytest.approx(np.log(3), abs=1e-6)
+    assert training.fits[0].history["distortion"][0] == pytest.approx(np.log(3), abs=1e-6)
+    assert training.fits[0].distortion == pytest.approx(np.log(3), abs=1e-6)
 
 
 def test_devices_are_resolved_or_refused():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import Inputs, StackedLinear
+from skvib.nn.layers import Inputs, MakeLinear
 
 INITIAL_RAW = -1.0  # sigma = .31: near enough to the prior to be shut, narrow enough to carry a nat
 SIGMA_FLOOR = 1e-4
@@ -41,45 +41,41 @@ class Bottleneck(nn.Module):
     `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
     """
 
-    def __init__(
-        self,
-        n_in: int,
-        latent_dims: tuple[int, ...],
-        product_dtype: torch.dtype | None = None,
-    ) -> None:
+    def __init__(self, n_in: int, latent_dims: tuple[int, ...], linear: MakeLinear) -> None:
         super().__init__()
         self.latent_dims = latent_dims
-        self.linear = StackedLinear(len(latent_dims), n_in, 2 * max(latent_dims), product_dtype)
+        self.linear = linear(n_in, 2 * max(latent_dims))
         used = torch.arange(max(latent_dims)) < torch.tensor(latent_dims)[:, None, None]
         self.register_buffer("used", None if bool(used.all()) else used, persistent=False)
 
     def forward(self, features: Inputs) -> Posterior:
         return self.record(features)[0]
 
-    def record(self, features: Inputs) -> tuple[Posterior, tuple[Inputs, Tensor]]:
-        mu, raw = self.linear(features).chunk(2, -1)
+    def record(self, features: Inputs) -> tuple[Posterior, tuple[Any, Tensor]]:
+        output, of_linear = self.linear.record(features)
+        mu, raw = output.chunk(2, -1)
         sigma = nn.functional.softplus(raw) + SIGMA_FLOOR
         if self.used is not None:
             mu, sigma = mu * self.used, torch.where(self.used, sigma, 1.0)
-        return Posterior(mu, sigma), (features, raw)
+        return Posterior(mu, sigma), (of_linear, raw)
 
     def backward(self, tape: tuple, grad_mu: Tensor, grad_sigma: Tensor, input_gradient: bool = True) -> Tensor | None:
-        features, raw = tape
+        of_linear, raw = tape
         grad = torch.cat([grad_mu, grad_sigma.mul_(raw.sigmoid())], -1)
         if self.used is not None:
             grad = grad * self.used.repeat(1, 1, 2)
-        return self.linear.backward(features, grad, input_gradient)
+        return self.linear.backward(of_linear, grad, input_gradient)
 
     @torch.no_grad()
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Each latent dimension's weights in turn; those of raw a tenth as large as those of mu."""
         n_in, width = self.linear.weight.shape[1:]
+        self.linear.reset(network)
         bound = (3.0 / max(n_in, 1)) ** 0.5
         used = self.latent_dims[network]
         drawn = torch.empty(used, 2, n_in, dtype=self.linear.weight.dtype, device=generator.device)
         mu, raw = drawn.uniform_(-bound, bound, generator=generator).unbind(1)
-        weight = self.linear.weight[network].zero_()
+        weight = self.linear.weight[network]
         weight[:, :used] = mu.mT
         weight[:, width // 2 : width // 2 + used] = 0.1 * raw.mT
-        self.linear.bias[network, :, : width // 2] = 0.0
         self.linear.bias[network, :, width // 2 :] = INITIAL_RAW

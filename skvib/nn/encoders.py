@@ -10,20 +10,14 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from skvib.nn.layers import StackedMLP
+from skvib.nn.layers import MakeLinear, StackedMLP
 
 
 class MLPEncoder(StackedMLP):
     """The built-in encoder: dense layers, an activation behind each; none at all is the identity."""
 
-    def __init__(
-        self,
-        n_networks: int,
-        sizes: Sequence[int],
-        activation: str,
-        product_dtype: torch.dtype | None = None,
-    ) -> None:
-        super().__init__(n_networks, sizes, activation, False, product_dtype)
+    def __init__(self, sizes: Sequence[int], activation: str, linear: MakeLinear) -> None:
+        super().__init__(sizes, activation, False, linear)
 
 
 class ModuleEncoder(nn.Module):

@@ -3,6 +3,10 @@
 Every part of a network follows one protocol. ``record(inputs)`` returns the output and a tape of
 what the reverse pass needs; ``backward(tape, grad)`` writes the gradients of its own parameters and
 returns the gradient of its input. ``forward`` is ``record`` without the tape, in plain torch.
+
+A network for one beta has `StackedLinear` layers, whose bias is the same for all rows. A network for a
+range of betas has `GatedLinear` ones: W and b become diag(g) W and c, where g and c are smooth functions of
+log beta, so at any beta it folds into a network of the first kind (after Bae et al. 2023, Multi-Rate VAE).
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 aten = torch.ops.aten
+N_KNOTS = 8
+BUMP_WIDTH = 1.0  # in spacings of the knots
 
 
 class Activation(NamedTuple):
@@ -87,28 +93,93 @@ class SparseRows:
 Inputs = Tensor | Sequence[SparseRows]
 
 
+class SharedByRows:
+    """A value (M, 1, n) that is the same for all rows."""
+
+    n_values = 1
+
+    def spread(self, values: Tensor, n_rows: int) -> Tensor:
+        return values
+
+    def gather(self, grad: Tensor, out: Tensor) -> None:
+        """Write the values' gradient, from that of each row (M, n_rows, n), into `out`."""
+        torch.sum(grad, 1, keepdim=True, out=out)
+
+
+class ConditionedOnBeta:
+    """Values (M, n_values, n) at knots, even in log beta, between which normalised Gaussian bumps interpolate.
+
+    `condition` says which beta each row has, until it is called anew.
+    """
+
+    n_values = N_KNOTS
+
+    def __init__(self, log_range: tuple[float, float]) -> None:
+        self.log_range = log_range
+
+    def basis(self, log_beta: Tensor) -> Tensor:
+        """Positive weights of the knots that sum to one, (..., n_values)."""
+        low, high = self.log_range
+        knots = torch.linspace(low, high, self.n_values, dtype=log_beta.dtype, device=log_beta.device)
+        spacing = (high - low) / (self.n_values - 1)
+        return torch.softmax(-0.5 * ((log_beta.unsqueeze(-1) - knots) / (BUMP_WIDTH * spacing)).square(), -1)
+
+    def condition(self, log_beta: Tensor) -> None:
+        """Give each row of the batch its beta, (M, n)."""
+        self._mix = self.basis(log_beta)
+
+    def _rows(self, n_rows: int) -> Tensor:
+        """The mixture of each row; with several draws of z, the rows repeat draw by draw."""
+        return self._mix.repeat(1, n_rows // self._mix.shape[1], 1)
+
+    def spread(self, values: Tensor, n_rows: int) -> Tensor:
+        return torch.bmm(self._rows(n_rows), values)
+
+    def gather(self, grad: Tensor, out: Tensor) -> None:
+        torch.bmm(self._rows(grad.shape[1]).mT, grad, out=out)
+
+
+RowValues = SharedByRows | ConditionedOnBeta
+
+
 class StackedLinear(nn.Module):
     """x[m] @ weight[m] + bias[m] for m = 1 ... M.
 
     The inputs are (M, n, n_in) or M SparseRows; `product_dtype` (bfloat16) is that of the products.
     """
 
-    def __init__(self, n_networks: int, n_in: int, n_out: int, product_dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self,
+        n_networks: int,
+        n_in: int,
+        n_out: int,
+        product_dtype: torch.dtype | None = None,
+        row_values: RowValues | None = None,
+    ) -> None:
         super().__init__()
+        self.row_values = row_values or SharedByRows()
         self.weight = nn.Parameter(torch.zeros(n_networks, n_in, n_out))
-        self.bias = nn.Parameter(torch.zeros(n_networks, 1, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_networks, self.row_values.n_values, n_out))
         self.product_dtype = product_dtype
 
     def forward(self, x: Inputs) -> Tensor:
-        if not isinstance(x, Tensor):
-            products = [rows.product(w) for rows, w in zip(x, self.weight, strict=True)]
-            return torch.stack(products) + self.bias
-        if self.product_dtype is None:
-            return torch.bmm(x, self.weight).add_(self.bias)
-        return self._reduced_product(x, self.weight) + self.bias
+        return self.record(x)[0]
 
-    def backward(self, x: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
-        torch.sum(grad, 1, keepdim=True, out=self.bias.grad)
+    def record(self, x: Inputs) -> tuple[Tensor, Inputs]:
+        return self._product(x).add_(self.bias), x
+
+    def backward(self, tape: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+        self.row_values.gather(grad, self.bias.grad)
+        return self._product_backward(tape, grad, input_gradient)
+
+    def _product(self, x: Inputs) -> Tensor:
+        if not isinstance(x, Tensor):
+            return torch.stack([rows.product(w) for rows, w in zip(x, self.weight, strict=True)])
+        if self.product_dtype is None:
+            return torch.bmm(x, self.weight)
+        return self._reduced_product(x, self.weight)
+
+    def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> Tensor | None:
         if not isinstance(x, Tensor):
             for rows, g, out in zip(x, grad, self.weight.grad, strict=True):
                 rows.adjoint_product(g, out)
@@ -123,29 +194,59 @@ class StackedLinear(nn.Module):
         return torch.bmm(a.to(self.product_dtype), b.to(self.product_dtype)).to(a.dtype)
 
     @torch.no_grad()
-    def initialize(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
-        """Uniform weights of variance gain^2 / n_in for the first `n_in` inputs, the others and the bias zero."""
-        bound = gain * math.sqrt(3.0 / max(n_in, 1))
+    def reset(self, network: int) -> None:
         self.weight[network].zero_()
-        self.weight[network, :n_in].uniform_(-bound, bound, generator=generator)
         self.bias[network].zero_()
 
+    @torch.no_grad()
+    def initialize(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
+        """Uniform weights of variance gain^2 / n_in for the first `n_in` inputs, the others and the bias zero."""
+        self.reset(network)
+        bound = gain * math.sqrt(3.0 / max(n_in, 1))
+        self.weight[network, :n_in].uniform_(-bound, bound, generator=generator)
 
-class StackedMLP(nn.Module):
-    """A chain of StackedLinear layers with an activation behind each, but for a linear last one."""
+
+class GatedLinear(StackedLinear):
+    """(x[m] @ weight[m]) * g + c, with gate g and bias c functions of each row's beta."""
 
     def __init__(
         self,
         n_networks: int,
-        sizes: Sequence[int],
-        activation: str,
-        linear_output: bool,
-        product_dtype: torch.dtype | None = None,
+        n_in: int,
+        n_out: int,
+        product_dtype: torch.dtype | None,
+        row_values: ConditionedOnBeta,
     ) -> None:
+        super().__init__(n_networks, n_in, n_out, product_dtype, row_values)
+        self.gate = nn.Parameter(torch.ones_like(self.bias))
+
+    def record(self, x: Inputs) -> tuple[Tensor, tuple[Inputs, Tensor, Tensor]]:
+        product = self._product(x)
+        gate = self.row_values.spread(self.gate, product.shape[1])
+        bias = self.row_values.spread(self.bias, product.shape[1])
+        return bias.addcmul_(product, gate), (x, product, gate)
+
+    def backward(self, tape: tuple, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+        x, product, gate = tape
+        self.row_values.gather(grad, self.bias.grad)
+        self.row_values.gather(product.mul_(grad), self.gate.grad)
+        return self._product_backward(x, gate.mul_(grad), input_gradient)
+
+    @torch.no_grad()
+    def reset(self, network: int) -> None:
+        super().reset(network)
+        self.gate[network].fill_(1.0)
+
+
+MakeLinear = Callable[[int, int], StackedLinear]
+
+
+class StackedMLP(nn.Module):
+    """A chain of layers made by `linear(n_in, n_out)`, an activation behind each, but for a linear last one."""
+
+    def __init__(self, sizes: Sequence[int], activation: str, linear_output: bool, linear: MakeLinear) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            StackedLinear(n_networks, n_in, n_out, product_dtype) for n_in, n_out in pairwise(sizes)
-        )
+        self.layers = nn.ModuleList(linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]
         self.linear_output = linear_output
 
@@ -155,21 +256,20 @@ class StackedMLP(nn.Module):
     def forward(self, x: Inputs) -> Tensor:
         return self.record(x)[0]
 
-    def record(self, x: Inputs) -> tuple[Tensor, list[tuple[Inputs, Tensor, Tensor]]]:
+    def record(self, x: Inputs) -> tuple[Tensor, list[tuple[Any, Tensor, Tensor]]]:
         tape = []
         for index, layer in enumerate(self.layers):
-            before = layer(x)
-            after = before if self._is_linear(index) else self.activation.forward(before)
-            tape.append((x, before, after))
-            x = after
+            before, of_layer = layer.record(x)
+            x = before if self._is_linear(index) else self.activation.forward(before)
+            tape.append((of_layer, before, x))
         return x, tape
 
     def backward(self, tape: list, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
         for index in reversed(range(len(self.layers))):
-            x, before, after = tape[index]
+            of_layer, before, after = tape[index]
             if not self._is_linear(index):
                 grad = self.activation.backward(grad, before, after)
-            grad = self.layers[index].backward(x, grad, input_gradient or index > 0)
+            grad = self.layers[index].backward(of_layer, grad, input_gradient or index > 0)
         return grad
 
     def initialize(self, network: int, n_in: int, generator: torch.Generator) -> None:

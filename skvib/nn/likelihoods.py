@@ -12,6 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from skvib.nn.layers import RowValues, SharedByRows
+
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
 UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
@@ -21,7 +23,7 @@ HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 class Categorical(nn.Module):
     """One of C classes: eta are the logits (M, n, C); y (M, n) holds class indices."""
 
-    def __init__(self, n_networks: int, n_outputs: int) -> None:
+    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__()
         self.n_parameters = n_outputs
 
@@ -49,7 +51,7 @@ class Categorical(nn.Module):
 class Bernoulli(nn.Module):
     """L independent labels: eta are the logits (M, n, L); y (M, n, L) holds zeros and ones."""
 
-    def __init__(self, n_networks: int, n_outputs: int) -> None:
+    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__()
         self.n_parameters = n_outputs
 
@@ -77,16 +79,20 @@ class Gaussian(nn.Module):
 
     heteroscedastic: ClassVar[bool] = False
 
-    def __init__(self, n_networks: int, n_outputs: int) -> None:
+    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__()
         self.n_parameters = n_outputs * (2 if self.heteroscedastic else 1)
         if not self.heteroscedastic:
-            self.raw_scale = nn.Parameter(torch.zeros(n_networks, 1, n_outputs))
+            self.row_values = row_values or SharedByRows()
+            self.raw_scale = nn.Parameter(torch.zeros(n_networks, self.row_values.n_values, n_outputs))
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
-        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, NOISE_SPEED * self.raw_scale)
+        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, self._raw(eta))
         return mean, nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR
+
+    def _raw(self, eta: Tensor) -> Tensor:
+        return NOISE_SPEED * self.row_values.spread(self.raw_scale, eta.shape[1])
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         mean, scale = self.moments(eta)
@@ -100,8 +106,8 @@ class Gaussian(nn.Module):
         if self.heteroscedastic:
             raw = eta.chunk(2, -1)[1]
             return torch.cat([grad_mean, grad_scale * (raw + UNIT_SOFTPLUS).sigmoid()], -1)
-        slope = NOISE_SPEED * (NOISE_SPEED * self.raw_scale + UNIT_SOFTPLUS).sigmoid()
-        self.raw_scale.grad.copy_(grad_scale.sum(1, keepdim=True) * slope)
+        slope = NOISE_SPEED * (self._raw(eta) + UNIT_SOFTPLUS).sigmoid()
+        self.row_values.gather(grad_scale * slope, self.raw_scale.grad)
         return grad_mean
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import torch
@@ -14,8 +14,10 @@ from torch.quasirandom import SobolEngine
 
 from skvib.nn.bottleneck import Bottleneck, Posterior
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
-from skvib.nn.layers import Inputs, StackedMLP
+from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, StackedLinear, StackedMLP
 from skvib.nn.likelihoods import LIKELIHOODS
+
+USER_MODULES = "encoder.modules_."
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class VIBNetwork(nn.Module):
     """M networks x -> q(z|x) -> q(y|z) of one architecture.
 
     `forward(x)` returns the Posterior of the code, `decode(z)` the parameters of q(y|z); both take and
-    return stacks: x (M, n, n_features), z (M, n, latent_dim).
+    return stacks: x (M, n, n_features), z (M, n, latent_dim). With `row_values` that are conditioned on beta,
+    each row is encoded and decoded at the beta that it was given.
     """
 
     def __init__(
@@ -46,22 +49,24 @@ class VIBNetwork(nn.Module):
         latent_dims: Sequence[int],
         encoders: Sequence[nn.Module] | None = None,
         product_dtype: torch.dtype | None = None,
+        row_values: ConditionedOnBeta | None = None,
     ) -> None:
         super().__init__()
         a, n_networks = architecture, len(latent_dims)
         sizes = (a.n_features, *a.hidden_layer_sizes)
-        self.encoder = (
-            MLPEncoder(n_networks, sizes, a.activation, product_dtype) if encoders is None else ModuleEncoder(encoders)
-        )
-        self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), product_dtype)
-        self.likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs)
+        layer = StackedLinear if row_values is None else GatedLinear
+        linear = partial(layer, n_networks, product_dtype=product_dtype, row_values=row_values)
+        self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
+        self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
+        self.likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs, row_values)
         decoder_sizes = (
             max(latent_dims),
             *a.decoder_hidden_layer_sizes,
             self.likelihood.n_parameters,
         )
-        self.decoder = StackedMLP(n_networks, decoder_sizes, a.activation, True, product_dtype)
+        self.decoder = StackedMLP(decoder_sizes, a.activation, True, linear)
         self.n_networks, self.n_features = n_networks, a.n_features
+        self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
         self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))
         self._decoder_width = max(decoder_sizes)
@@ -106,6 +111,20 @@ class VIBNetwork(nn.Module):
         self.encoder.initialize(network, self.n_features, generator)
         self.bottleneck.initialize(network, generator)
         self.decoder.initialize(network, self.bottleneck.latent_dims[network], generator)
+
+    @torch.no_grad()
+    def fold_into(self, plain: VIBNetwork, log_beta: Tensor) -> None:
+        """Give `plain`, a network without gates, the weights that this one has at each network's log beta (M,)."""
+        mix = self.row_values.basis(log_beta).unsqueeze(1)
+        own = dict(self.named_parameters())
+        for name, target in plain.named_parameters():
+            values, gate = own[name], own.get(name.removesuffix("weight") + "gate")
+            if name.startswith(USER_MODULES):
+                target.copy_(values)
+            elif gate is not None:
+                target.copy_(values * torch.bmm(mix, gate))
+            else:
+                target.copy_(torch.bmm(mix, values))
 
     @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
@@ -164,15 +183,25 @@ class _Column(NamedTuple):
     def is_penalized(self) -> bool:
         return self.name.endswith("weight") and len(self.shape) > 1
 
+    def mask(self, used: Tensor) -> Tensor:
+        """Which entries remain when only some latent dimensions are used."""
+        if self.name.startswith("bottleneck."):
+            used = used.repeat(2)
+        elif self.name == "decoder.layers.0.weight":
+            used = used.unsqueeze(1)
+        else:
+            used = torch.tensor(True)
+        return used.expand(self.shape)
+
 
 def _columns(network: VIBNetwork) -> Iterator[_Column]:
     modules = getattr(network.encoder, "modules_", ())
     for group in zip(*(module.named_parameters() for module in modules), strict=True):
         parameters = tuple(parameter for _, parameter in group)
         if parameters[0].requires_grad:
-            yield _Column(group[0][0], parameters[0].shape, parameters)
+            yield _Column(f"{USER_MODULES}{group[0][0]}", parameters[0].shape, parameters)
     for name, parameter in network.named_parameters():
-        if not (modules and name.startswith("encoder.")):
+        if not name.startswith(USER_MODULES):
             yield _Column(name, parameter.shape[1:], (parameter,))
 
 
@@ -190,6 +219,7 @@ class WeightMatrix:
         self.values = like.new_empty(network.n_networks, n_weights)
         self.grads = torch.zeros_like(self.values)
         self.n_penalized = sum(c.shape.numel() for c in columns if c.is_penalized)
+        self._columns, self._latent_dim = columns, max(network.bottleneck.latent_dims)
         start = 0
         for column in columns:
             stop = start + column.shape.numel()
@@ -205,3 +235,9 @@ class WeightMatrix:
                 parameter.data = value
                 parameter.grad = grad
             start = stop
+
+    def columns_of(self, latent_dim: int) -> Tensor:
+        """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
+        used = torch.arange(self._latent_dim) < latent_dim
+        masks = [column.mask(used).flatten() for column in self._columns]
+        return torch.cat(masks).nonzero().squeeze(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -53,16 +53,21 @@ class State(NamedTuple):
 
 @dataclass(frozen=True)
 class Problem:
-    """What one network learns, and from which seed; its result depends on nothing else."""
+    """What one network learns, and from which seed; its result depends on nothing else.
+
+    With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
+    each of them. An epoch takes `n_steps` steps.
+    """
 
     rows: Rows
-    beta: float
+    betas: tuple[float, ...]
     latent_dim: int
     seed: int
+    n_steps: int
     validation: Rows | None = None
     encoder: nn.Module | None = None
     start: State | None = None
-    monitor: Monitor | None = None
+    monitors: tuple[Monitor | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,6 @@ class Settings:
 
     architecture: Architecture
     max_iter: int
-    batch_size: int
     learning_rate_init: float
     schedule: Callable[[float], float]
     alpha: float
@@ -90,17 +94,28 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """The plain network of one beta: weights (P,), and what they make of the training rows."""
+
+    weights: Tensor
+    history: History
+    distortion: float
+    latent_rates: Tensor
+
+
+@dataclass(frozen=True)
 class Training:
-    """What came of a problem; `reason` is "max_iter", "converged", "monitor", "interrupted" or "diverged"."""
+    """What came of a problem, and the fit at each of its betas.
+
+    `reason` is "max_iter", "converged", "monitor", "interrupted" or "diverged".
+    """
 
     state: State
-    history: History
+    fits: tuple[Fit, ...]
     n_epochs: int
     best_epoch: int
     n_no_change: int
     reason: str
-    distortion: float
-    latent_rates: Tensor
 
 
 def resolve_device(device: str) -> str:
@@ -131,10 +146,14 @@ def available_device(device: str) -> str:
 
 
 class Pool:
-    """The rows of each problem of a stack, and how to take some of each."""
+    """The rows of each problem of a stack, and how to take some of each; equal tensors are stored once."""
 
-    def __init__(self, members: list[Rows]) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[Rows], device: str) -> None:
+        stored: dict[int, Any] = {}
+        for part in (part for rows in members for part in rows):
+            if id(part) not in stored:
+                stored[id(part)] = part.to(device)
+        self.members = [Rows(*(stored[id(part)] for part in rows)) for rows in members]
 
     def take(self, rows: Sequence[Tensor]) -> tuple[Inputs, Tensor, Tensor]:
         """Inputs, targets and weights (M, n, ...); a network with fewer rows repeats its first at weight 0."""
@@ -146,12 +165,14 @@ class Pool:
         x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
         return x, targets, stack(pad(weights))
 
-    def chunks(self) -> Iterator[tuple[Inputs, Tensor, Tensor]]:
+    def chunks(self) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
+        """All rows in turn, and how many of them each network has."""
         counts = [len(member.weights) for member in self.members]
         device = self.members[0].weights.device
         for start in range(0, max(counts), CHUNK_ROWS):
-            stops = [min(start + CHUNK_ROWS, count) for count in counts]
-            yield self.take([torch.arange(min(start, s), s, device=device) for s in stops])
+            stops = [max(start, min(start + CHUNK_ROWS, count)) for count in counts]
+            rows = [torch.arange(start, stop, device=device) for stop in stops]
+            yield self.take(rows), [len(r) for r in rows]
 
 
 def stack(tensors: list[Tensor]) -> Tensor:

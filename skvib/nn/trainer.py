@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
-from skvib.nn.problem import History, Pool, Problem, Settings, State, Training, pad, stack
+from skvib.nn.problem import Fit, History, Pool, Problem, Settings, State, Training, pad, stack
 
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
+# nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
+MARGIN = 0.7
 
 
-def train(problems: Sequence[Problem], settings: Settings) -> list[Training]:
-    """Train every problem; those that take equally many steps an epoch share a stack."""
-    stacks: dict[Any, list[int]] = {}
+def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> list[Training]:
+    """Train every problem, in stacks of at most `width` of those that can share one."""
+    groups: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
-        stacks.setdefault(_stack_key(problem, settings), []).append(index)
+        groups.setdefault(_stack_key(problem), []).append(index)
     results: dict[int, Training] = {}
-    for members in stacks.values():
+    for members in (part for group in groups.values() for part in _parts(group, width)):
         trained = _Stack([problems[index] for index in members], settings)
         # inference mode saves a sixth of a small network's time, but forbids the autograd of a user's module
         without_gradients = torch.inference_mode if problems[members[0]].encoder is None else torch.no_grad
@@ -32,13 +37,16 @@ def train(problems: Sequence[Problem], settings: Settings) -> list[Training]:
     return [results[index] for index in range(len(problems))]
 
 
-def _n_steps(problem: Problem, settings: Settings) -> int:
-    return math.ceil(len(problem.rows.weights) / settings.batch_size)
+def _parts(group: list[int], width: int) -> list[list[int]]:
+    """As few parts of at most `width` as there can be, of about one size."""
+    n_parts = math.ceil(len(group) / width)
+    return [group[part::n_parts] for part in range(n_parts)]
 
 
-def _stack_key(problem: Problem, settings: Settings) -> tuple:
+def _stack_key(problem: Problem) -> tuple:
     return (
-        _n_steps(problem, settings),
+        problem.n_steps,
+        problem.betas if len(problem.betas) > 1 else None,
         isinstance(problem.rows.inputs, Tensor),
         problem.rows.inputs.dtype,
         problem.validation is None,
@@ -48,36 +56,48 @@ def _stack_key(problem: Problem, settings: Settings) -> tuple:
 
 
 class _Stack:
-    """M networks in training; `reasons[m]` is None while network m trains."""
+    """M networks in training; `reasons[m]` is None while network m trains.
+
+    `network` is what trains; `plain` is what it is at one beta: itself, or what it folds into.
+    """
 
     @torch.no_grad()
     def __init__(self, problems: list[Problem], settings: Settings) -> None:
         self.problems, self.settings = problems, settings
         first, device = problems[0], settings.device
-        self.network = VIBNetwork(
+        make_network = partial(
+            VIBNetwork,
             settings.architecture,
             [problem.latent_dim for problem in problems],
             None if first.encoder is None else [problem.encoder for problem in problems],
             settings.product_dtype,
-        ).to(device, first.rows.inputs.dtype)
+        )
+        self.prices = ConditionedOnBeta(log_range(first.betas)) if len(first.betas) > 1 else None
+        self.network = make_network(self.prices).to(device, first.rows.inputs.dtype)
         self.weights = WeightMatrix(self.network)
+        self.plain, self.plain_weights = self.network, self.weights
+        if self.prices is not None:
+            self.plain = make_network().to(device, first.rows.inputs.dtype)
+            self.plain_weights = WeightMatrix(self.plain)
         self.generators = [torch.Generator(device) for _ in problems]
-        self.pool = Pool([problem.rows.to(device) for problem in problems])
+        self.pool = Pool([problem.rows for problem in problems], device)
         self.validation = None
         if first.validation is not None:
-            self.validation = Pool([problem.validation.to(device) for problem in problems])
-        self.n_steps = _n_steps(first, settings)
+            self.validation = Pool([problem.validation for problem in problems], device)
+        self.n_steps = first.n_steps
         like = self.weights.values
-        self.beta = like.new_tensor([[problem.beta] for problem in problems])
+        self.betas = like.new_tensor([problem.betas for problem in problems])
         points = [quasi_normal(settings.n_predict_draws, p.latent_dim).to(like) for p in problems]
         self.points = stack(pad(points, dim=1))
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count).tensor_split(self.n_steps) for count in counts]
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
-        self.total_weight = like.new_tensor([float(m.weights.sum()) for m in self.pool.members])
         self._start(like)
 
     def _start(self, values: Tensor) -> None:
+        dims = [problem.latent_dim for problem in self.problems]
+        self.columns = [self.weights.columns_of(dim).to(values.device) for dim in dims]
+        self.plain_columns = [self.plain_weights.columns_of(dim).to(values.device) for dim in dims]
         self.moments = [torch.zeros_like(values), torch.zeros_like(values)]
         for m, problem in enumerate(self.problems):
             if problem.start is None:
@@ -85,7 +105,7 @@ class _Stack:
                 self.network.initialize(m, self.generators[m])
             else:
                 for rows, stored in zip((values, *self.moments), problem.start[:3], strict=True):
-                    rows[m] = stored
+                    rows[m, self.columns[m]] = stored.to(rows)
         start = self.problems[0].start
         self.n_epochs_before = start.n_epochs if start else 0
         self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
@@ -97,7 +117,9 @@ class _Stack:
         self.first_losses: list[float] = []
         self.reasons: list[str | None] = [None] * len(self.problems)
         self.kept = values.clone()
-        self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in self.problems]
+        self.states: list[State | None] = [None] * len(self.problems)
+        names = ("loss", "distortion", "rate")
+        self.histories: list[list[History]] = [[{n: [] for n in names} for _ in p.betas] for p in self.problems]
 
     def run(self) -> list[Training]:
         settings, n_total = self.settings, self.settings.max_iter * self.n_steps
@@ -105,13 +127,14 @@ class _Stack:
         try:
             for epoch in range(settings.max_iter):
                 self._begin()
-                losses = []
-                for index, batch in enumerate(self._batches(epoch), epoch * self.n_steps):
-                    beta = self.beta * min(1.0, (index + 1) / n_warm) if n_warm else self.beta
-                    losses.append(batch.weight * loss_terms(self.network, batch, beta))
+                terms = []
+                for index, (batch, beta) in enumerate(self._batches(epoch), epoch * self.n_steps):
+                    warmth = min(1.0, (index + 1) / n_warm) if n_warm else 1.0
+                    distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
+                    terms.append((distortion_and_rate, beta, batch.weight))
                     rate = settings.learning_rate_init * settings.schedule(index / n_total)
                     self._update(rate, batch.n_rows)
-                self._record(losses)
+                self._record(terms)
                 self._judge(is_warm=(epoch + 1) * self.n_steps > n_warm)
                 if all(self.reasons):
                     break
@@ -120,8 +143,11 @@ class _Stack:
         self._close("max_iter")
         return self._results()
 
-    def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own."""
+    def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
+        """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
+
+        With them comes the beta of each network (M, 1), or of each row (M, n).
+        """
         orders = []
         for problem, generator in zip(self.problems, self.generators, strict=True):
             generator.manual_seed(_epoch_seed(problem.seed, 1 + self.n_epochs_before + epoch))
@@ -130,10 +156,15 @@ class _Stack:
             orders.append(order.tensor_split(self.n_steps))
         for *rows, n_rows in zip(*orders, self.n_rows, strict=True):
             x, y, weight = self.pool.take(rows)
-            yield Batch(x, y, self._noise(rows), weight, n_rows)
+            beta = self.betas
+            if self.prices is not None:
+                log_beta = self._log_betas(rows)
+                self.prices.condition(log_beta)
+                beta = log_beta.exp()
+            yield Batch(x, y, self._noise(rows), weight, n_rows), beta
 
     def _noise(self, rows: Sequence[Tensor]) -> Tensor:
-        like, n_draws = self.beta, self.settings.n_train_draws
+        like, n_draws = self.betas, self.settings.n_train_draws
         noise = [
             torch.randn(
                 (n_draws, len(r), problem.latent_dim),
@@ -144,6 +175,16 @@ class _Stack:
             for r, problem, generator in zip(rows, self.problems, self.generators, strict=True)
         ]
         return stack(pad(pad(noise, dim=1), dim=2))
+
+    def _log_betas(self, rows: Sequence[Tensor]) -> Tensor:
+        """A log beta for each row, uniform over the range and stratified over the batch, (M, n)."""
+        (low, high), like = self.prices.log_range, self.betas
+        drawn = []
+        for r, generator in zip(rows, self.generators, strict=True):
+            jitter = torch.rand(len(r), generator=generator, dtype=like.dtype, device=like.device)
+            strata = torch.arange(len(r), dtype=like.dtype, device=like.device)
+            drawn.append(low + (high - low) * (strata + jitter) / len(r))
+        return stack(pad(drawn))
 
     def _update(self, learning_rate: float, n_rows: Tensor) -> None:
         """One Adam step (Kingma and Ba 2015), with the gradient of alpha / (2 n_rows) * ||W||^2."""
@@ -176,43 +217,85 @@ class _Stack:
             return self.weights.values
         return self.average / (1.0 - self.settings.ema_decay**self.n_averaged)
 
-    def _record(self, losses: list[Tensor]) -> None:
-        """Append the epoch's means to each open network's history, from its weighted terms (2, M, n)."""
-        means = (torch.cat(losses, -1).sum(-1) / self.total_weight).tolist()
+    def _record(self, terms: list[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Append the epoch's means to each open network's history, from its weighted terms (2, M, n).
+
+        Of a network conditioned on beta, each beta of its path gets the mean of the rows that drew one near it.
+        """
         if not self.first_losses:
-            first = (losses[0].sum(-1) / self.n_rows[0].squeeze(1)).tolist()
-            self.first_losses = [self._loss(m, *terms) for m, terms in enumerate(zip(*first, strict=True))]
-        scores = None if self.validation is None else self._validation_scores().tolist()
+            (distortion, rate), beta, _ = terms[0]
+            self.first_losses = ((distortion + beta * rate).sum(-1) / self.n_rows[0].squeeze(1)).tolist()
+        values, weights = torch.cat([t for t, _, _ in terms], -1), torch.cat([w for *_, w in terms], -1)
+        if self.prices is None:
+            means = (values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)).tolist()
+        else:
+            means = self._means_by_beta(values, weights, torch.cat([beta for _, beta, _ in terms], -1)).tolist()
+        scores = None if self.validation is None else self._validation_scores()
         for m in self._open():
-            distortion, rate = means[0][m], means[1][m]
-            values = {"loss": self._loss(m, distortion, rate), "distortion": distortion, "rate": rate}
-            if scores is not None:
-                values["validation_log_likelihood"] = scores[m]
-            for name, value in values.items():
-                self.histories[m].setdefault(name, []).append(value)
+            for k, (history, beta) in enumerate(zip(self.histories[m], self.problems[m].betas, strict=True)):
+                distortion, rate = means[0][m][k], means[1][m][k]
+                history["distortion"].append(distortion)
+                history["rate"].append(rate)
+                history["loss"].append(distortion + beta * rate)
+                if scores is not None:
+                    history.setdefault("validation_log_likelihood", []).append(scores[k][m])
 
-    def _loss(self, network: int, distortion: float, rate: float) -> float:
-        return distortion + self.problems[network].beta * rate
+    def _means_by_beta(self, values: Tensor, weights: Tensor, beta: Tensor) -> Tensor:
+        """Means (2, M, K) of the terms (2, M, n) over the rows whose beta is nearest to each of the path."""
+        nearest = (beta.log().unsqueeze(-1) - self.betas.log().unsqueeze(1)).abs().argmin(-1)
+        shape = (*weights.shape[:1], self.betas.shape[1])
+        totals = weights.new_zeros(shape).scatter_add_(-1, nearest, weights)
+        sums = values.new_zeros(2, *shape).scatter_add_(-1, nearest.expand(2, -1, -1), values)
+        overall = values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+        return torch.where(totals > 0, sums / totals, overall)
 
-    def _validation_scores(self) -> Tensor:
+    @contextmanager
+    def _evaluating(self, values: Tensor) -> Iterator[None]:
+        """With these weights instead of the latest."""
         latest = self.weights.values.clone()
-        self.weights.values.copy_(self._current())
-        total = weights = 0.0
-        for x, y, weight in self.validation.chunks():
-            log_likelihood = self.network.log_likelihood(x, y, self.points)
-            total = total + (weight * log_likelihood).sum(1)
-            weights = weights + weight.sum(1)
+        self.weights.values.copy_(values)
+        yield
         self.weights.values.copy_(latest)
-        return total / weights
+
+    def _fold(self, k: int) -> VIBNetwork:
+        """The plain networks of the k-th betas."""
+        if self.prices is not None:
+            self.network.fold_into(self.plain, self.betas[:, k].log())
+        return self.plain
+
+    def _plain_weights_of(self, m: int) -> Tensor:
+        """Weights (P,) of plain network m alone, as last folded."""
+        return self.plain_weights.values[m, self.plain_columns[m]].cpu()
+
+    def _snapshot(self, m: int, k: int) -> Tensor:
+        with self._evaluating(self._current()):
+            self._fold(k)
+            return self._plain_weights_of(m)
+
+    def _validation_scores(self) -> list[list[float]]:
+        """Mean log-likelihood of each network's validation rows, for each beta."""
+        scores = []
+        with self._evaluating(self._current()):
+            for k in range(self.betas.shape[1]):
+                network, total, weights = self._fold(k), 0.0, 0.0
+                for (x, y, weight), _ in self.validation.chunks():
+                    total = total + (weight * network.log_likelihood(x, y, self.points)).sum(1)
+                    weights = weights + weight.sum(1)
+                scores.append((total / weights).tolist())
+        return scores
 
     def _judge(self, is_warm: bool) -> None:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
         by_validation, stop_on = self.settings.stop_on == "validation", self.settings.stop_on
         for m in self._open():
-            history, monitor = self.histories[m], self.problems[m].monitor
-            epoch, loss = len(history["loss"]), history["loss"][-1]
-            score = history["validation_log_likelihood"][-1] if by_validation else -loss
-            stops = monitor and monitor.end_epoch(history, lambda m=m: self._current()[m].cpu())
+            histories = self.histories[m]
+            epoch, loss = len(histories[0]["loss"]), _last_mean(histories, "loss")
+            score = _last_mean(histories, "validation_log_likelihood") if by_validation else -loss
+            stops = [
+                monitor.end_epoch(histories[k], partial(self._snapshot, m, k))
+                for k, monitor in enumerate(self.problems[m].monitors)
+                if monitor is not None
+            ]
             limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
             if not abs(loss) <= limit or math.isnan(score):
                 self._close("diverged", m)
@@ -226,14 +309,15 @@ class _Stack:
                 self.best[m] = self._current()[m] if by_validation else self.begun[m]
             if stop_on and self.n_no_change[m] > self.settings.n_iter_no_change:
                 self._close("converged", m)
-            elif stops:
+            elif stops and all(stops):
                 self._close("monitor", m)
 
     def _begin(self) -> None:
         self.begun = self._current().clone()
         for m in self._open():
-            if self.problems[m].monitor:
-                self.problems[m].monitor.begin_epoch()
+            for monitor in self.problems[m].monitors:
+                if monitor is not None:
+                    monitor.begin_epoch()
 
     def _open(self) -> list[int]:
         return [m for m, reason in enumerate(self.reasons) if reason is None]
@@ -241,41 +325,38 @@ class _Stack:
     def _close(self, reason: str, network: int | None = None) -> None:
         """Settle the weights of one network, or of all that still train."""
         for m in self._open() if network is None else [network]:
-            latest = self._current()[m]
+            latest, n_epochs = self._current()[m], len(self.histories[m][0]["loss"])
             finite = bool(torch.isfinite(latest).all())
             self.reasons[m] = reason if finite else "diverged"
             validated = self.settings.stop_on == "validation" and self.best_epochs[m] > 0
             use_best = validated or self.reasons[m] == "diverged"
             self.kept[m] = self.best[m] if use_best else latest
             if not use_best:
-                self.best_epochs[m] = len(self.histories[m]["loss"])
+                self.best_epochs[m] = n_epochs
+            own = (rows[m, self.columns[m]].cpu() for rows in (self.kept, *self.moments))
+            self.states[m] = State(*own, int(self.step), self.n_epochs_before + n_epochs)
 
     def _results(self) -> list[Training]:
         self.weights.values.copy_(self.kept)
-        distortion, latent_rates = self._evaluate()
-        results = []
-        for m, problem in enumerate(self.problems):
-            n_epochs = len(self.histories[m]["loss"])
-            state = State(
-                *(rows[m].cpu().clone() for rows in (self.kept, *self.moments)),
-                int(self.step),
-                self.n_epochs_before + n_epochs,
+        fits: list[list[Fit]] = [[] for _ in self.problems]
+        for k in range(self.betas.shape[1]):
+            distortion, latent_rates = self._evaluate(self._fold(k))
+            for m, problem in enumerate(self.problems):
+                rates = latent_rates[m, : problem.latent_dim].cpu()
+                fits[m].append(Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates))
+        return [
+            Training(
+                self.states[m],
+                tuple(fits[m]),
+                len(self.histories[m][0]["loss"]),
+                self.best_epochs[m],
+                self.n_no_change[m],
+                self.reasons[m],
             )
-            results.append(
-                Training(
-                    state,
-                    self.histories[m],
-                    n_epochs,
-                    self.best_epochs[m],
-                    self.n_no_change[m],
-                    self.reasons[m],
-                    float(distortion[m]),
-                    latent_rates[m, : problem.latent_dim].cpu(),
-                )
-            )
-        return results
+            for m in range(len(self.problems))
+        ]
 
-    def _evaluate(self) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, network: VIBNetwork) -> tuple[Tensor, Tensor]:
         """Weighted means over the rows: distortion (M,), over draws of z, and rates (M, latent_dim).
 
         The draws are the fixed points with signs drawn anew for each row, so that their errors cancel.
@@ -284,25 +365,36 @@ class _Stack:
             generator.manual_seed(_epoch_seed(problem.seed, 0))
         distortion = rates = weights = 0.0
         n_points = self.points.shape[1]
-        for x, y, weight in self.pool.chunks():
-            posterior = self.network(x)
+        for (x, y, weight), counts in self.pool.chunks():
+            posterior = network(x)
             rates = rates + (weight.unsqueeze(-1) * posterior.rates()).sum(1)
-            z = posterior.sample(self.points.unsqueeze(2) * self._signs(weight.shape[1]).unsqueeze(1))
-            eta = self.network.decode(z.flatten(1, 2))
-            terms, _ = self.network.likelihood.record(eta, repeat_rows(y, n_points))
+            z = posterior.sample(self.points.unsqueeze(2) * self._signs(counts).unsqueeze(1))
+            eta = network.decode(z.flatten(1, 2))
+            terms, _ = network.likelihood.record(eta, repeat_rows(y, n_points))
             distortion = distortion + (weight * terms.unflatten(1, (n_points, -1)).mean(1)).sum(1)
             weights = weights + weight.sum(1)
         return distortion / weights, rates / weights.unsqueeze(-1)
 
-    def _signs(self, n_rows: int) -> Tensor:
+    def _signs(self, counts: list[int]) -> Tensor:
+        like = self.betas
         signs = [
-            torch.empty(n_rows, problem.latent_dim, dtype=self.beta.dtype, device=self.beta.device)
+            torch.empty(count, problem.latent_dim, dtype=like.dtype, device=like.device)
             .bernoulli_(0.5, generator=generator)
             .mul_(2.0)
             .sub_(1.0)
-            for problem, generator in zip(self.problems, self.generators, strict=True)
+            for count, problem, generator in zip(counts, self.problems, self.generators, strict=True)
         ]
-        return stack(pad(signs, dim=1))
+        return stack(pad(pad(signs), dim=1))
+
+
+def log_range(betas: Sequence[float]) -> tuple[float, float]:
+    """From where to where log beta is drawn, to learn a path over these betas."""
+    return math.log(min(betas)) - MARGIN, math.log(max(betas)) + MARGIN
+
+
+def _last_mean(histories: list[History], name: str) -> float:
+    """The mean over a problem's betas of the last epoch's value."""
+    return sum(history[name][-1] for history in histories) / len(histories)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:
