@@ -4,6 +4,7 @@ import copy
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
+from contextvars import ContextVar
 from numbers import Integral, Real
 
 import numpy as np
@@ -30,6 +31,8 @@ from skvib.nn.trainer import train
 from skvib.rows import canonical, collapse, standardized, weighted_moments
 
 AUTO_BATCH_SIZES = 32, 200
+# Trains one problem; under `fit_together` a task has another one, which waits for its companions
+train_one = ContextVar("train_one", default=lambda problem, settings: train([problem], settings)[0])
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 _MLP_ONLY = {
@@ -199,21 +202,24 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             _warn_of_raw_validation(X, rows, weights, *validation)
         if monitor is not None:
             monitor.model = model
-        problem = Problem(
-            rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
-            betas=(float(self.beta),),
-            latent_dim=self.latent_dim,
-            seed=model._seed,
-            n_steps=model._n_steps_of(len(rows)),
-            validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
-            encoder=model._encoder,
-            start=model._state() if continues else None,
-            monitors=() if monitor is None else (monitor,),
-        )
         settings = model._settings(validation is not None, incremental, device)
         self._forget_network()
         try:
-            (training,) = train([problem], settings)
+            training = train_one.get()(
+                Problem(
+                    rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
+                    betas=(float(self.beta),),
+                    latent_dim=self.latent_dim,
+                    seed=model._seed,
+                    n_steps=model._n_steps_of(len(rows)),
+                    any_seed=self.random_state is None,
+                    validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
+                    encoder=model._encoder,
+                    start=model._state() if continues else None,
+                    monitors=() if monitor is None else (monitor,),
+                ),
+                settings,
+            )
         finally:
             if device.startswith("cuda"):
                 torch.cuda.empty_cache()
@@ -396,7 +402,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet. "
                 'Increase max_iter, or use learning_rate="cosine".'
             )
-        elif entropy is None:
+        elif entropy is None or len(training.betas) > 1:
             return
         elif self.beta < 1 and self.latent_rates_.max() < 1e-3:
             message = (

@@ -56,7 +56,7 @@ class Problem:
     """What one network learns, and from which seed; its result depends on nothing else.
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
-    each of them. An epoch takes `n_steps` steps.
+    each of them. An epoch takes `n_steps` steps. `any_seed` says that the seed was chosen by nobody.
     """
 
     rows: Rows
@@ -64,6 +64,7 @@ class Problem:
     latent_dim: int
     seed: int
     n_steps: int
+    any_seed: bool = False
     validation: Rows | None = None
     encoder: nn.Module | None = None
     start: State | None = None
@@ -105,11 +106,12 @@ class Fit:
 
 @dataclass(frozen=True)
 class Training:
-    """What came of a problem, and the fit at each of its betas.
+    """What came of a problem with these betas, and the fit at each of them.
 
     `reason` is "max_iter", "converged", "monitor", "interrupted" or "diverged".
     """
 
+    betas: tuple[float, ...]
     state: State
     fits: tuple[Fit, ...]
     n_epochs: int

@@ -346,6 +346,7 @@ class _Stack:
                 fits[m].append(Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates))
         return [
             Training(
+                problem.betas,
                 self.states[m],
                 tuple(fits[m]),
                 len(self.histories[m][0]["loss"]),
@@ -353,7 +354,7 @@ class _Stack:
                 self.n_no_change[m],
                 self.reasons[m],
             )
-            for m in range(len(self.problems))
+            for m, problem in enumerate(self.problems)
         ]
 
     def _evaluate(self, network: VIBNetwork) -> tuple[Tensor, Tensor]:
