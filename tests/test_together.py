@@ -237,7 +237,7 @@ def test_threads_and_global_generators_are_left_alone(iris):
 def test_without_a_seed_a_search_draws_as_if_one_after_the_other(iris):
     scores = []
     for context in (fit_together(), warnings.catch_warnings()):
-        np.random.seed(0)  # noqa: NPY002
+        np.random.seed(0)
         with context:
             scores.append(cross_validate(pipeline(random_state=None), *iris, cv=4)["test_score"])
     np.testing.assert_allclose(*scores, atol=1e-6)

@@ -78,4 +78,4 @@ class Bottleneck(nn.Module):
         weight = self.linear.weight[network]
         weight[:, :used] = mu.mT
         weight[:, width // 2 : width // 2 + used] = 0.1 * raw.mT
-        self.linear.bias[network, :, width // 2 :] = INITIAL_RAW
+        self.linear.set_bias(network, slice(width // 2, None), INITIAL_RAW)

@@ -21,8 +21,9 @@ import torch
 from torch import Tensor, nn
 
 aten = torch.ops.aten
-N_KNOTS = 8
-BUMP_WIDTH = 1.0  # in spacings of the knots
+KNOT_SPACING = 1.0  # nats of log beta
+BUMP_WIDTH = 0.7  # in spacings of the knots
+GATE_SPEED = 10.0  # Adam moves every parameter alike, but from one end of a path to the other a gate has far to go
 
 
 class Activation(NamedTuple):
@@ -112,17 +113,15 @@ class ConditionedOnBeta:
     `condition` says which beta each row has, until it is called anew.
     """
 
-    n_values = N_KNOTS
-
     def __init__(self, log_range: tuple[float, float]) -> None:
         self.log_range = log_range
+        self.n_values = 2 + int((log_range[1] - log_range[0]) / KNOT_SPACING)
 
     def basis(self, log_beta: Tensor) -> Tensor:
         """Positive weights of the knots that sum to one, (..., n_values)."""
-        low, high = self.log_range
-        knots = torch.linspace(low, high, self.n_values, dtype=log_beta.dtype, device=log_beta.device)
-        spacing = (high - low) / (self.n_values - 1)
-        return torch.softmax(-0.5 * ((log_beta.unsqueeze(-1) - knots) / (BUMP_WIDTH * spacing)).square(), -1)
+        knots = torch.linspace(*self.log_range, self.n_values, dtype=log_beta.dtype, device=log_beta.device)
+        distances = (log_beta.unsqueeze(-1) - knots) / (BUMP_WIDTH * (knots[1] - knots[0]))
+        return torch.softmax(-0.5 * distances.square(), -1)
 
     def condition(self, log_beta: Tensor) -> None:
         """Give each row of the batch its beta, (M, n)."""
@@ -195,8 +194,12 @@ class StackedLinear(nn.Module):
 
     @torch.no_grad()
     def reset(self, network: int) -> None:
+        """Zero weights and bias."""
         self.weight[network].zero_()
         self.bias[network].zero_()
+
+    def set_bias(self, network: int, columns: slice, value: float) -> None:
+        self.bias[network, :, columns] = value
 
     @torch.no_grad()
     def initialize(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
@@ -207,7 +210,10 @@ class StackedLinear(nn.Module):
 
 
 class GatedLinear(StackedLinear):
-    """(x[m] @ weight[m]) * g + c, with gate g and bias c functions of each row's beta."""
+    """(x[m] @ weight[m]) * g + c, with gate g and bias c functions of each row's beta.
+
+    Both are stored divided by GATE_SPEED.
+    """
 
     def __init__(
         self,
@@ -218,24 +224,34 @@ class GatedLinear(StackedLinear):
         row_values: ConditionedOnBeta,
     ) -> None:
         super().__init__(n_networks, n_in, n_out, product_dtype, row_values)
-        self.gate = nn.Parameter(torch.ones_like(self.bias))
+        self.gate = nn.Parameter(torch.zeros_like(self.bias))
 
     def record(self, x: Inputs) -> tuple[Tensor, tuple[Inputs, Tensor, Tensor]]:
         product = self._product(x)
-        gate = self.row_values.spread(self.gate, product.shape[1])
-        bias = self.row_values.spread(self.bias, product.shape[1])
+        gate = self.row_values.spread(GATE_SPEED * self.gate, product.shape[1])
+        bias = self.row_values.spread(GATE_SPEED * self.bias, product.shape[1])
         return bias.addcmul_(product, gate), (x, product, gate)
 
     def backward(self, tape: tuple, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
         x, product, gate = tape
         self.row_values.gather(grad, self.bias.grad)
         self.row_values.gather(product.mul_(grad), self.gate.grad)
+        self.bias.grad.mul_(GATE_SPEED)
+        self.gate.grad.mul_(GATE_SPEED)
         return self._product_backward(x, gate.mul_(grad), input_gradient)
+
+    def fold_into(self, plain: StackedLinear, mix: Tensor) -> None:
+        """Give `plain` the weights that this layer has at one beta, where it mixes its knots so, (M, 1, n_values)."""
+        plain.weight.copy_(self.weight * torch.bmm(mix, GATE_SPEED * self.gate))
+        plain.bias.copy_(torch.bmm(mix, GATE_SPEED * self.bias))
 
     @torch.no_grad()
     def reset(self, network: int) -> None:
         super().reset(network)
-        self.gate[network].fill_(1.0)
+        self.gate[network].fill_(1.0 / GATE_SPEED)
+
+    def set_bias(self, network: int, columns: slice, value: float) -> None:
+        super().set_bias(network, columns, value / GATE_SPEED)
 
 
 MakeLinear = Callable[[int, int], StackedLinear]

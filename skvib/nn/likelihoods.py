@@ -110,6 +110,11 @@ class Gaussian(nn.Module):
         self.row_values.gather(grad_scale * slope, self.raw_scale.grad)
         return grad_mean
 
+    def fold_into(self, plain: Gaussian, mix: Tensor) -> None:
+        """Give `plain` the noise at one beta, where the values at the knots mix so, (M, 1, n_values)."""
+        if not self.heteroscedastic:
+            plain.raw_scale.copy_(torch.bmm(mix, self.raw_scale))
+
 
 class HeteroscedasticGaussian(Gaussian):
     """A Gaussian whose noise is a function of z."""

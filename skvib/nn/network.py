@@ -15,7 +15,7 @@ from torch.quasirandom import SobolEngine
 from skvib.nn.bottleneck import Bottleneck, Posterior
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, StackedLinear, StackedMLP
-from skvib.nn.likelihoods import LIKELIHOODS
+from skvib.nn.likelihoods import LIKELIHOODS, Gaussian
 
 USER_MODULES = "encoder.modules_."
 
@@ -116,15 +116,11 @@ class VIBNetwork(nn.Module):
     def fold_into(self, plain: VIBNetwork, log_beta: Tensor) -> None:
         """Give `plain`, a network without gates, the weights that this one has at each network's log beta (M,)."""
         mix = self.row_values.basis(log_beta).unsqueeze(1)
-        own = dict(self.named_parameters())
-        for name, target in plain.named_parameters():
-            values, gate = own[name], own.get(name.removesuffix("weight") + "gate")
-            if name.startswith(USER_MODULES):
-                target.copy_(values)
-            elif gate is not None:
-                target.copy_(values * torch.bmm(mix, gate))
-            else:
-                target.copy_(torch.bmm(mix, values))
+        for own, target in zip(self.modules(), plain.modules(), strict=True):
+            if isinstance(own, GatedLinear | Gaussian):
+                own.fold_into(target, mix)
+        if isinstance(self.encoder, ModuleEncoder):
+            plain.encoder.load_state_dict(self.encoder.state_dict())
 
     @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
