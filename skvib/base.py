@@ -15,14 +15,13 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from skvib.fitted import FittedVIB, sparse_rows
-from skvib.monitor import CallbackSupportMixin, fit_monitor, with_callbacks
+from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import n_outputs_of, own_module
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
@@ -225,7 +224,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 torch.cuda.empty_cache()
         model._take(training, continues, keeps_state=incremental or self.warm_start)
         entropy = None if incremental else model._entropy(targets[rows], weights)
-        model._warn_of_training(training, settings, entropy)
+        warn_of_training(model, training, settings, entropy)
         if monitor is not None:
             monitor.end_fit()
         self.__dict__ = vars(model)
@@ -383,39 +382,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         for name in {**(before or {}), **history}:
             values = np.array(history.get(name, ()), dtype=np.float64) + signs.get(name, 0.0) * self._units()
             self.history_[name] = np.concatenate([before[name], values]) if name in (before or ()) else values
-
-    # Warnings
-
-    def _warn_of_training(self, training, settings, entropy):
-        kept = f"the weights of epoch {training.best_epoch} are kept"
-        loss = self.distortion_ + self.beta * self.rate_
-        message = None
-        if training.reason == "diverged":
-            message = (
-                f"Training diverged in epoch {training.n_epochs}; {kept}. Lower learning_rate_init "
-                f"(now {self.learning_rate_init:g})."
-            )
-        elif training.reason == "interrupted":
-            message = f"Training interrupted by user in epoch {training.n_epochs + 1}; {kept}."
-        elif training.reason == "max_iter" and settings.stop_on == "loss":
-            message = (
-                f"Maximum iterations ({self.max_iter}) reached and the optimization hasn't converged yet. "
-                'Increase max_iter, or use learning_rate="cosine".'
-            )
-        elif entropy is None or len(training.betas) > 1:
-            return
-        elif self.beta < 1 and self.latent_rates_.max() < 1e-3:
-            message = (
-                f"The code collapsed: it carries nothing about X at beta={self.beta:g}. Lower beta, raise "
-                "beta_warmup, or train longer (max_iter)."
-            )
-        elif loss > entropy + 0.02:
-            message = (
-                f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
-                "training fell short. Raise max_iter or learning_rate_init, or lower beta."
-            )
-        if message:
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,7 +1,10 @@
-"""Watching a fit: scikit-learn's callbacks, and the progress line of `verbose`."""
+"""Watching a fit: scikit-learn's callbacks, the progress line of `verbose`, and warnings of what went wrong."""
 
 import copy
 import time
+import warnings
+
+from sklearn.exceptions import ConvergenceWarning
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -82,3 +85,36 @@ def _fitted(model):
     """What a fit sets: everything but parameters and callbacks."""
     parameters = model.get_params(deep=False)
     return {name: value for name, value in vars(model).items() if name not in parameters and "callback" not in name}
+
+
+def warn_of_training(model, training, settings, entropy):
+    """Say what went wrong, and the mend; nothing about a code that collapses inside a path."""
+    kept = f"the weights of epoch {training.best_epoch} are kept"
+    loss = model.distortion_ + model.beta * model.rate_
+    message = None
+    if training.reason == "diverged":
+        message = (
+            f"Training diverged in epoch {training.n_epochs}; {kept}. Lower learning_rate_init "
+            f"(now {model.learning_rate_init:g})."
+        )
+    elif training.reason == "interrupted":
+        message = f"Training interrupted by user in epoch {training.n_epochs + 1}; {kept}."
+    elif training.reason == "max_iter" and settings.stop_on == "loss":
+        message = (
+            f"Maximum iterations ({model.max_iter}) reached and the optimization hasn't converged yet. "
+            'Increase max_iter, or use learning_rate="cosine".'
+        )
+    elif entropy is None or len(training.betas) > 1:
+        return
+    elif model.beta < 1 and model.latent_rates_.max() < 1e-3:
+        message = (
+            f"The code collapsed: it carries nothing about X at beta={model.beta:g}. Lower beta, raise "
+            "beta_warmup, or train longer (max_iter)."
+        )
+    elif loss > entropy + 0.02:
+        message = (
+            f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
+            "training fell short. Raise max_iter or learning_rate_init, or lower beta."
+        )
+    if message:
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)

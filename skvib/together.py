@@ -11,12 +11,11 @@ from dataclasses import replace
 from functools import partial
 
 import joblib
-import torch
 from joblib.parallel import ParallelBackendBase
 
 from skvib.base import train_one
 from skvib.nn.layers import SparseRows
-from skvib.nn.problem import Rows, State
+from skvib.nn.problem import Rows, Training
 from skvib.nn.trainer import train
 
 METHODS = ("exact", "amortized")
@@ -90,15 +89,19 @@ class TogetherBackend(ParallelBackendBase):
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}; got {method!r}.")
         self.width, self.method = width, method
+        self.n_workers = N_SHARES
 
     def effective_n_jobs(self, n_jobs):
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return N_SHARES
+        return self.n_workers
 
     def configure(self, n_jobs=1, parallel=None, **kwargs):
-        self.effective_n_jobs(n_jobs)
-        return N_TASKS
+        self.n_workers = N_TASKS
+        return self.effective_n_jobs(n_jobs)
+
+    def terminate(self):
+        self.n_workers = N_SHARES
 
     def get_nested_backend(self):
         return TogetherBackend(self.nesting_level + 1, self.width, self.method), None
@@ -312,14 +315,16 @@ def _train_together(requests):
     stored, groups = {}, {}
     for index, (method, width, problem, settings) in enumerate(requests):
         problem = _stored_once(problem, stored)
-        alone = method == "exact" or problem.start is not None or problem.betas == (0.0,)
+        alone = method == "exact" or problem.start is not None or len(problem.betas) > 1 or 0.0 in problem.betas
         key = index if alone else (width, settings, _all_but_beta(problem))
         groups.setdefault(key, (width, settings, {}))[-1][index] = problem
     trainings = {}
     for (width, settings), batch in _by_settings(groups.values()).items():
         answers = _train_or_fail([_merged(list(group.values())) for group in batch], settings, width)
         for group, answer in zip(batch, answers, strict=True):
-            trainings.update({i: _share(answer, problem) for i, problem in group.items()})
+            for index, problem in group.items():
+                shared = len(group) > 1 and isinstance(answer, Training)
+                trainings[index] = answer.at(problem.betas[0]) if shared else answer
     return [trainings[index] for index in range(len(requests))]
 
 
@@ -341,16 +346,6 @@ def _merged(problems):
     betas = tuple(sorted(watched))
     monitors = tuple(watched[beta][0] for beta in betas) if all(watched.values()) else ()
     return replace(problems[0], betas=betas, monitors=monitors)
-
-
-def _share(answer, problem):
-    """What the training of a group is to one of its problems."""
-    if isinstance(answer, BaseException) or len(answer.fits) == 1:
-        return answer
-    fit = answer.fits[sorted(answer.betas).index(problem.betas[0])]
-    unmoved = torch.zeros_like(fit.weights)
-    state = State(fit.weights, unmoved, unmoved, 0, answer.state.n_epochs)
-    return replace(answer, fits=(fit,), state=state)
 
 
 def _train_or_fail(problems, settings, width):

@@ -129,7 +129,8 @@ class ConditionedOnBeta:
 
     def _rows(self, n_rows: int) -> Tensor:
         """The mixture of each row; with several draws of z, the rows repeat draw by draw."""
-        return self._mix.repeat(1, n_rows // self._mix.shape[1], 1)
+        n_draws = n_rows // self._mix.shape[1]
+        return self._mix if n_draws == 1 else self._mix.repeat(1, n_draws, 1)
 
     def spread(self, values: Tensor, n_rows: int) -> Tensor:
         return torch.bmm(self._rows(n_rows), values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -13,10 +13,16 @@ from torch import Tensor, nn
 from skvib.nn.layers import Inputs, SparseRows
 from skvib.nn.network import Architecture
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
-}
+
+def constant(progress: float) -> float:
+    return 1.0
+
+
+def cosine(progress: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 CHUNK_ROWS = 512
 History = dict[str, list[float]]
 
@@ -94,8 +100,7 @@ class Settings:
     product_dtype: torch.dtype | None = None
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """The plain network of one beta: weights (P,), and what they make of the training rows."""
 
     weights: Tensor
@@ -118,6 +123,14 @@ class Training:
     best_epoch: int
     n_no_change: int
     reason: str
+
+    def at(self, beta: float) -> Training:
+        """What it is to a problem of one of its betas alone: a plain network, whose optimiser starts anew."""
+        if len(self.betas) == 1:
+            return self
+        fit = self.fits[self.betas.index(beta)]
+        unmoved = torch.zeros_like(fit.weights)
+        return replace(self, fits=(fit,), state=State(fit.weights, unmoved, unmoved, 0, self.state.n_epochs))
 
 
 def resolve_device(device: str) -> str:

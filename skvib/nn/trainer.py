@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
+from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import ConditionedOnBeta
-from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
+from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
 from skvib.nn.problem import Fit, History, Pool, Problem, Settings, State, Training, pad, stack
 
@@ -274,15 +276,9 @@ class _Stack:
 
     def _validation_scores(self) -> list[list[float]]:
         """Mean log-likelihood of each network's validation rows, for each beta."""
-        scores = []
         with self._evaluating(self._current()):
-            for k in range(self.betas.shape[1]):
-                network, total, weights = self._fold(k), 0.0, 0.0
-                for (x, y, weight), _ in self.validation.chunks():
-                    total = total + (weight * network.log_likelihood(x, y, self.points)).sum(1)
-                    weights = weights + weight.sum(1)
-                scores.append((total / weights).tolist())
-        return scores
+            betas = range(self.betas.shape[1])
+            return [mean_log_likelihood(self._fold(k), self.validation, self.points).tolist() for k in betas]
 
     def _judge(self, is_warm: bool) -> None:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
@@ -338,17 +334,12 @@ class _Stack:
 
     def _results(self) -> list[Training]:
         self.weights.values.copy_(self.kept)
-        fits: list[list[Fit]] = [[] for _ in self.problems]
-        for k in range(self.betas.shape[1]):
-            distortion, latent_rates = self._evaluate(self._fold(k))
-            for m, problem in enumerate(self.problems):
-                rates = latent_rates[m, : problem.latent_dim].cpu()
-                fits[m].append(Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates))
+        fits = [self._fits(k) for k in range(self.betas.shape[1])]
         return [
             Training(
                 problem.betas,
                 self.states[m],
-                tuple(fits[m]),
+                tuple(fits_of_beta[m] for fits_of_beta in fits),
                 len(self.histories[m][0]["loss"]),
                 self.best_epochs[m],
                 self.n_no_change[m],
@@ -357,35 +348,23 @@ class _Stack:
             for m, problem in enumerate(self.problems)
         ]
 
-    def _evaluate(self, network: VIBNetwork) -> tuple[Tensor, Tensor]:
-        """Weighted means over the rows: distortion (M,), over draws of z, and rates (M, latent_dim).
-
-        The draws are the fixed points with signs drawn anew for each row, so that their errors cancel.
-        """
+    def _fits(self, k: int) -> list[Fit]:
+        """What the weights as set make of each network's rows at its k-th beta."""
         for problem, generator in zip(self.problems, self.generators, strict=True):
             generator.manual_seed(_epoch_seed(problem.seed, 0))
-        distortion = rates = weights = 0.0
-        n_points = self.points.shape[1]
-        for (x, y, weight), counts in self.pool.chunks():
-            posterior = network(x)
-            rates = rates + (weight.unsqueeze(-1) * posterior.rates()).sum(1)
-            z = posterior.sample(self.points.unsqueeze(2) * self._signs(counts).unsqueeze(1))
-            eta = network.decode(z.flatten(1, 2))
-            terms, _ = network.likelihood.record(eta, repeat_rows(y, n_points))
-            distortion = distortion + (weight * terms.unflatten(1, (n_points, -1)).mean(1)).sum(1)
-            weights = weights + weight.sum(1)
-        return distortion / weights, rates / weights.unsqueeze(-1)
-
-    def _signs(self, counts: list[int]) -> Tensor:
-        like = self.betas
-        signs = [
-            torch.empty(count, problem.latent_dim, dtype=like.dtype, device=like.device)
-            .bernoulli_(0.5, generator=generator)
-            .mul_(2.0)
-            .sub_(1.0)
-            for count, problem, generator in zip(counts, self.problems, self.generators, strict=True)
+        distortion, rates = distortion_and_rates(self._fold(k), self.pool, self.points, self.generators)
+        return [
+            Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates[m, :dim].cpu())
+            for m, dim in enumerate(self.network.bottleneck.latent_dims)
         ]
-        return stack(pad(pad(signs), dim=1))
+
+
+@torch.inference_mode()
+def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> Fit:
+    """The plain network that a trained path, `state`, is at any beta of its range; it has no history."""
+    trained = _Stack([replace(problem, start=state)], settings)
+    trained.betas = trained.betas.new_tensor([[beta]])
+    return trained._fits(0)[0]._replace(history={})
 
 
 def log_range(betas: Sequence[float]) -> tuple[float, float]:
