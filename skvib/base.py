@@ -30,8 +30,14 @@ from skvib.nn.trainer import train
 from skvib.rows import canonical, collapse, standardized, weighted_moments
 
 AUTO_BATCH_SIZES = 32, 200
-# Trains one problem; under `fit_together` a task has another one, which waits for its companions
-train_one = ContextVar("train_one", default=lambda problem, settings: train([problem], settings)[0])
+
+
+def train_alone(problem, settings):
+    return train([problem], settings)[0]
+
+
+# What trains a problem: `fit_together` sets another one for its tasks, which waits for their companions
+train_one = ContextVar("train_one", default=train_alone)
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 _MLP_ONLY = {

@@ -145,7 +145,6 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return -self.rate_samples(X)
 
-    @torch.no_grad()
     def log_likelihood_samples(self, X, y):
         """log q(y|x) of each row under the posterior predictive, in the units of y as given.
 
@@ -159,6 +158,15 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         log_likelihoods : ndarray of shape (n_samples,)
             In nats, summed over outputs.
         """
+        return self._map_targets(X, y, lambda network, *rows: network.log_likelihood(*rows)) - self._units()
+
+    def _distortion_samples(self, X, y):
+        """Mean of -log q(y|z) over the fixed draws of z, for each row, nats in the units of y."""
+        return self._map_targets(X, y, lambda network, *rows: network.distortion(*rows)) + self._units()
+
+    @torch.no_grad()
+    def _map_targets(self, X, y, function):
+        """`function(network, x, y, points)`, (1, n), for all rows."""
         check_is_fitted(self)
         X, y, _ = self._read_rows(X, y, None, reset=False)
         network, chunks = self._inference(X)
@@ -167,9 +175,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
             targets = self._target_tensor(self._encode_targets(y[start:stop]), points.dtype)
             targets = targets.unsqueeze(0).to(points.device)
-            parts.append(network.log_likelihood(chunk, targets, points)[0])
+            parts.append(function(network, chunk, targets, points)[0])
             start = stop
-        return torch.cat(parts).cpu().numpy() - self._units()
+        return torch.cat(parts).cpu().numpy()
 
     # Fitted attributes that follow from others
 

@@ -13,7 +13,7 @@ from functools import partial
 import joblib
 from joblib.parallel import ParallelBackendBase
 
-from skvib.base import train_one
+from skvib.base import train_alone, train_one
 from skvib.nn.layers import SparseRows
 from skvib.nn.problem import Rows, Training
 from skvib.nn.trainer import train
@@ -223,8 +223,7 @@ class _Gathering:
         """What the fit of a task calls instead of training at once."""
         task = self.active
         if task.thread is not threading.current_thread():
-            (training,) = train([problem], settings)
-            return training
+            return train_alone(problem, settings)
         task.request = method, width, problem, settings
         del problem
         self.waiting.append(task)

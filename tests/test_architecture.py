@@ -11,9 +11,11 @@ import skvib
 
 ROOT = Path(skvib.__file__).parent
 ALLOWED = {
-    "__init__": {"classifier", "regressor", "together"},
+    "__init__": {"classifier", "regressor", "path", "search", "together"},
     "classifier": {"base"},
     "regressor": {"base", "rows"},
+    "search": {"base", "path", "together"},
+    "path": {"base", "nn.evaluation", "nn.trainer"},
     "together": {"base", "nn.layers", "nn.problem", "nn.trainer"},
     "base": {
         "fitted",
@@ -90,7 +92,15 @@ def test_no_file_grows_past_400_lines_of_code(name):
 
 
 def test_the_public_names_are_those_of_the_api():
-    assert skvib.__all__ == ["VIBClassifier", "VIBRegressor", "fit_together"]
+    assert skvib.__all__ == [
+        "BetaPath",
+        "BetaSearchCV",
+        "VIBClassifier",
+        "VIBRegressor",
+        "beta_path",
+        "fit_together",
+        "one_standard_error",
+    ]
 
 
 def test_importing_skvib_loads_nothing_heavy_beside_torch_and_scikit_learn():

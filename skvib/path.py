@@ -1,0 +1,297 @@
+"""beta_path: every beta from one training."""
+
+import copy
+import math
+from dataclasses import replace
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_random_state
+
+from skvib.base import BaseVIB, train_one
+from skvib.nn.evaluation import information_about_target
+from skvib.nn.trainer import fit_at, train
+
+METHODS = ("exact", "amortized")
+INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
+INFORMATION_DRAWS = 4
+
+
+class PathTraining:
+    """Stands in for `train_one`: trains what one fit asks for at all betas, and answers with that fit's own.
+
+    Attributes
+    ----------
+    problem, settings, training
+        What was asked for last, and what came of it; `training.fits` has one for each of `training.betas`.
+    """
+
+    def __init__(self, betas, method="amortized"):
+        self.betas, self.method = tuple(betas), method
+        self.train = train_one.get()
+
+    def __enter__(self):
+        self.token = train_one.set(self)
+        return self
+
+    def __exit__(self, *exception):
+        train_one.reset(self.token)
+
+    def __call__(self, problem, settings):
+        (own,) = problem.betas
+        if own not in self.betas or problem.start is not None:
+            return self.train(problem, settings)
+        monitors = tuple(problem.monitors[0] if problem.monitors and beta == own else None for beta in self.betas)
+        self.problem, self.settings = replace(problem, betas=self.betas, monitors=monitors), settings
+        self.training = self._train_exactly() if self.method == "exact" else self.train(self.problem, settings)
+        return self.training.at(own)
+
+    def _train_exactly(self):
+        watched = zip(self.betas, self.problem.monitors, strict=True)
+        problems = [replace(self.problem, betas=(beta,), monitors=(monitor,)) for beta, monitor in watched]
+        trainings = train(problems, self.settings)
+        return replace(trainings[0], betas=self.betas, fits=tuple(training.fits[0] for training in trainings))
+
+
+def beta_path(
+    estimator,
+    X,
+    y,
+    *,
+    betas=13,
+    beta_range=(1e-5, 1.0),
+    method="amortized",
+    sample_weight=None,
+    X_val=None,
+    y_val=None,
+    sample_weight_val=None,
+):
+    """Fit an estimator at every beta of a range, in one training.
+
+    Parameters
+    ----------
+    estimator : VIBClassifier, VIBRegressor or Pipeline that ends in one
+        It is cloned; its own `beta` does not matter.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Training inputs.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    betas : int or array-like of float, default=13
+        How many betas, evenly spaced in their logarithm over `beta_range`, or the betas themselves.
+    beta_range : tuple of float, default=(1e-5, 1.0)
+        The smallest and the largest beta, when `betas` is a number.
+    method : {"amortized", "exact"}, default="amortized"
+        "amortized" trains one network that is conditioned on log(beta), in little more than the time of one fit, and
+        knows every beta in between; "exact" trains a network for each beta, as one stack.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    X_val, y_val, sample_weight_val : array-like, default=None
+        Validation rows, for information and scores out of sample. With `early_stopping=True` in the estimator they also
+        decide when to stop, by their mean log-likelihood over all betas.
+
+    Returns
+    -------
+    path : BetaPath
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is neither a VIB estimator nor a Pipeline that ends in one.
+    ValueError
+        If a beta or an option is not usable.
+
+    References
+    ----------
+    Bae, Zhang, Ruan, Wang, Hasegawa, Ba and Grosse, Multi-Rate VAE: Train Once, Get the Full Rate-Distortion
+    Curve, ICLR 2023, for VAEs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, beta_path
+    >>> X, y = load_iris(return_X_y=True)
+    >>> path = beta_path(VIBClassifier(random_state=0), X[::2], y[::2], betas=6, X_val=X[1::2], y_val=y[1::2])
+    >>> path.betas
+    array([1.e-05, 1.e-04, 1.e-03, 1.e-02, 1.e-01, 1.e+00])
+    >>> bool(path.rate[0] > path.rate[-1])
+    True
+    >>> path.at_beta(0.02).predict(X[:1])
+    array([0])
+    """
+    betas = _check_betas(betas, beta_range, method)
+    estimator = clone(estimator)
+    before, vib = _split(estimator)
+    vib.set_params(beta=betas[0])
+    inputs = X if before is None else before.fit_transform(X, y)
+    inputs_val = X_val if X_val is None or before is None else before.transform(X_val)
+    validation = {"X_val": inputs_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
+    with PathTraining(betas, method) as trained:
+        vib.fit(inputs, y, sample_weight, **validation)
+    held_out = X_val is not None
+    rows = (inputs_val, y_val, sample_weight_val) if held_out else (inputs, y, sample_weight)
+    return BetaPath(estimator, trained, rows, held_out)
+
+
+def _check_betas(betas, beta_range, method):
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {METHODS}; got {method!r}.")
+    if isinstance(betas, Integral):
+        low, high = beta_range
+        if betas < 1 or not 0 < low <= high < np.inf:
+            raise ValueError(
+                f"betas must be a positive number, and beta_range two positive betas; got {betas} and {beta_range}."
+            )
+        betas = np.geomspace(low, high, betas)
+    betas = np.unique(np.asarray(betas, dtype=np.float64))
+    if not len(betas) or not np.isfinite(betas).all() or betas[0] < 0:
+        raise ValueError(f"betas must be finite and not negative; got {betas}.")
+    if method == "amortized" and betas[0] == 0:
+        raise ValueError('A path over log(beta) has no beta of 0: leave it out, or pass method="exact".')
+    return betas.tolist()
+
+
+def _split(estimator):
+    """The steps before the VIB estimator, None without any, and itself."""
+    before, vib = (estimator[:-1], estimator[-1]) if isinstance(estimator, Pipeline) else (None, estimator)
+    if not isinstance(vib, BaseVIB):
+        raise TypeError(
+            f"estimator must be a VIBClassifier, a VIBRegressor, or a Pipeline that ends in one; got {estimator!r}."
+        )
+    return before if before is not None and len(before) else None, vib
+
+
+class BetaPath:
+    """What `beta_path` returns: an estimator at every beta, and what it keeps and predicts there.
+
+    Attributes
+    ----------
+    betas : ndarray of shape (n_betas,)
+        In increasing order.
+    rate, distortion : ndarray of shape (n_betas,)
+        Training means: of KL(q(z|x) || p(z)), and of -log q(y|z) over draws of z, in nats.
+    latent_rates : ndarray of shape (n_betas, latent_dim)
+        The rate of each latent dimension, nats.
+    n_active : ndarray of shape (n_betas,)
+        Latent dimensions above 0.01 nats.
+    information : ndarray of shape (n_betas,)
+        A lower bound of I(Z;Y), nats: H(Y) - distortion for one label, else the InfoNCE bound with critic
+        log q(y|z) (Poole et al. 2019) over at most 1000 rows, which is at most the logarithm of their number.
+    information_rows : {"validation", "training"}
+        The rows that `information` and the scores are of; those of training rows bound nothing out of sample.
+    log_likelihoods, scores : ndarray of shape (n_betas,)
+        Mean log q(y|x), nats, and what the estimator's `score` says: accuracy or R^2.
+    """
+
+    def __init__(self, estimator, trained, rows, held_out):
+        self._estimator, self._method = estimator, trained.method
+        self._problem, self._settings = replace(trained.problem, monitors=()), trained.settings
+        self._training = trained.training
+        self.betas = np.array(self._training.betas)
+        models = [self._fitted(beta)[1] for beta in self.betas]
+        self.rate = np.array([model.rate_ for model in models])
+        self.distortion = np.array([model.distortion_ for model in models])
+        self.latent_rates = np.array([model.latent_rates_ for model in models])
+        self.n_active = np.array([model.n_active_ for model in models])
+        self.information_rows = "validation" if held_out else "training"
+        self.information = np.array([_information(model, *rows) for model in models])
+        X, y, weights = rows
+        self.log_likelihoods = np.array(
+            [np.average(model.log_likelihood_samples(X, y), weights=weights) for model in models]
+        )
+        self.scores = np.array([model.score(X, y, weights) for model in models])
+
+    def __repr__(self):
+        low, high = self.betas[[0, -1]]
+        return (
+            f"BetaPath({len(self.betas)} betas from {low:g} to {high:g}, {type(_split(self._estimator)[1]).__name__})"
+        )
+
+    def at_beta(self, beta):
+        """The fitted estimator at one beta, a plain one: it can be pickled, cloned and fitted anew.
+
+        Parameters
+        ----------
+        beta : float
+            Of an amortized path, any from its smallest to its largest; of an exact one, one of `betas`.
+
+        Returns
+        -------
+        estimator : estimator of the kind that was given
+            With `beta` as its parameter. Its `history_` is that of the nearest beta of the path.
+
+        Raises
+        ------
+        ValueError
+            If the path does not know this beta.
+        """
+        return self._fitted(beta)[0]
+
+    def _fitted(self, beta):
+        estimator = copy.deepcopy(self._estimator)
+        _, vib = _split(estimator)
+        beta = self._known(beta)
+        vib.set_params(beta=beta)
+        vib._take(self._training_at(beta), continues=False, keeps_state=vib.warm_start)
+        return estimator, vib
+
+    def _known(self, beta):
+        """The beta itself, or the one of the path that it equals but for rounding."""
+        nearest = float(self.betas[np.abs(self.betas - beta).argmin()])
+        if math.isclose(nearest, beta, rel_tol=1e-9):
+            return nearest
+        low, high = self.betas[[0, -1]]
+        if self._method == "exact" or len(self.betas) == 1:
+            raise ValueError(f"This path knows the betas {self.betas}, not {beta}. An amortized one knows all between.")
+        if not low <= beta <= high:
+            raise ValueError(f"beta must be from {low:g} to {high:g}, the range of this path; got {beta}.")
+        return float(beta)
+
+    def _training_at(self, beta):
+        training = self._training
+        if beta in training.betas:
+            return training.at(beta)
+        nearest = training.at(min(training.betas, key=lambda known: abs(math.log(known / beta))))
+        fit = fit_at(self._problem, self._settings, training.state, beta)
+        fit = fit._replace(history=nearest.fits[0].history)
+        return replace(nearest, fits=(fit,), state=nearest.state._replace(weights=fit.weights))
+
+    def to_frame(self):
+        """A pandas DataFrame with a row for each beta.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns beta, rate, distortion, information, n_active, log_likelihood and score.
+        """
+        import pandas as pd
+
+        return pd.DataFrame(
+            {
+                "beta": self.betas,
+                "rate": self.rate,
+                "distortion": self.distortion,
+                "information": self.information,
+                "n_active": self.n_active,
+                "log_likelihood": self.log_likelihoods,
+                "score": self.scores,
+            }
+        )
+
+
+@torch.no_grad()
+def _information(model, X, y, sample_weight):
+    """A lower bound of I(Z;Y), nats."""
+    X, y, weights = model._read_rows(X, y, sample_weight, reset=False)
+    targets = model._encode_targets(y)
+    if model._likelihood() == "categorical":
+        return (model._entropy(targets, weights) or 0.0) - np.average(model._distortion_samples(X, y), weights=weights)
+    rng = check_random_state(model._seed)
+    chosen = rng.choice(len(y), size=min(len(y), INFORMATION_ROWS), replace=False, p=weights / weights.sum())
+    network, (x,) = model._inference(X[chosen])
+    noise = rng.standard_normal((INFORMATION_DRAWS, len(chosen), model._n_features_out))
+    like = network.center
+    y = model._target_tensor(targets[chosen], like.dtype).unsqueeze(0).to(like.device)
+    return information_about_target(network, x, y, torch.from_numpy(noise).to(like))

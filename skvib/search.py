@@ -1,0 +1,319 @@
+"""BetaSearchCV, a GridSearchCV over beta whose fits are trained together, and one_standard_error, for any search."""
+
+from contextlib import contextmanager
+
+import numpy as np
+from sklearn.base import is_regressor
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from skvib.base import BaseVIB, StrOptions
+from skvib.path import METHODS, PathTraining
+from skvib.together import fit_together
+
+BETAS = np.geomspace(1e-5, 1.0, 13)
+
+
+def one_standard_error(cv_results):
+    """The most compressed candidate whose mean score is within one standard error of the best one.
+
+    Pass it as `refit=` of GridSearchCV or any other search of scikit-learn, or ask BetaSearchCV for
+    ``selection="1se"``. The most compressed candidate is the one of the largest beta, then of the smallest
+    latent_dim.
+
+    Parameters
+    ----------
+    cv_results : dict
+        `cv_results_` of a search with a single metric.
+
+    Returns
+    -------
+    best_index : int
+
+    Raises
+    ------
+    ValueError
+        If there is no candidate with a score, no single metric, or no `beta` among the parameters.
+
+    References
+    ----------
+    Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984, section 3.4.3.
+
+    Examples
+    --------
+    >>> from skvib import one_standard_error
+    >>> one_standard_error({
+    ...     "params": [{"beta": 1e-4}, {"beta": 1e-3}, {"beta": 1e-2}, {"beta": 1e-1}],
+    ...     "mean_test_score": [-0.10, -0.09, -0.11, -0.50],
+    ...     "split0_test_score": [-0.12, -0.12, -0.13, -0.52],
+    ...     "split1_test_score": [-0.08, -0.06, -0.09, -0.48],
+    ... })
+    2
+    """
+    if "mean_test_score" not in cv_results:
+        raise ValueError("one_standard_error chooses by a single metric; this search has several, or none.")
+    means = np.asarray(cv_results["mean_test_score"], dtype=float)
+    if not np.isfinite(means).any():
+        raise ValueError("No candidate has a finite score.")
+    compression = [_compression(params) for params in cv_results["params"]]
+    best = int(np.nanargmax(means))
+    n_splits = sum(name.startswith("split") and name.endswith("_test_score") for name in cv_results)
+    splits = np.array([cv_results[f"split{split}_test_score"][best] for split in range(n_splits)])
+    standard_error = splits.std(ddof=1) / np.sqrt(n_splits) if n_splits > 1 else 0.0
+    good = np.flatnonzero(means >= means[best] - standard_error)
+    return int(max(good, key=lambda index: (compression[index], means[index])))
+
+
+def _compression(params):
+    """What orders candidates by how much they compress."""
+    named = {name.rpartition("__")[2]: value for name, value in params.items()}
+    if "beta" not in named:
+        raise ValueError(f"one_standard_error needs a search over beta; the parameters are {sorted(params)}.")
+    return named["beta"], -named.get("latent_dim", 0)
+
+
+def log_likelihood_score(estimator, X, y, sample_weight=None):
+    """Mean log-likelihood of the rows, nats: the scorer of BetaSearchCV for regressors.
+
+    Parameters
+    ----------
+    estimator : fitted VIBRegressor, VIBClassifier or Pipeline that ends in one
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like of shape (n_samples,), default=None
+
+    Returns
+    -------
+    score : float
+
+    Raises
+    ------
+    TypeError
+        If the estimator has no `log_likelihood_samples`.
+    """
+    while isinstance(estimator, Pipeline):
+        X, estimator = (estimator[:-1].transform(X) if len(estimator) > 1 else X), estimator[-1]
+    if not hasattr(estimator, "log_likelihood_samples"):
+        raise TypeError(f"{type(estimator).__name__} has no log-likelihood: pass another `scoring`.")
+    return float(np.average(estimator.log_likelihood_samples(X, y), weights=sample_weight))
+
+
+def _chosen_has(method):
+    return available_if(lambda self: hasattr(getattr(self, "best_estimator_", self.estimator), method))
+
+
+class BetaSearchCV(GridSearchCV):
+    """Choose beta by cross-validation, in about the time of a few fits.
+
+    It is a GridSearchCV, whose fits are trained together (`fit_together`), with what a search over beta needs as
+    defaults: the grid, the score, and the choice of the most compressed model that predicts as well as the best.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A VIBClassifier or VIBRegressor, or anything that holds one as a parameter: a Pipeline, a
+        TransformedTargetRegressor.
+    param_grid : dict or list of dict, default=None
+        As in GridSearchCV. By default 13 betas from 1e-5 to 1, evenly spaced in their logarithm.
+    method : {"amortized", "exact"}, default="amortized"
+        How fits that differ in beta alone are trained: as one network conditioned on log(beta), or as one each.
+        With "amortized" the refit trains all betas of the grid, too, and keeps the best one.
+    selection : {"best", "1se"}, default="best"
+        The candidate of the best mean score, or the most compressed one within a standard error of it.
+    scoring : str, callable, list, tuple or dict, default=None
+        As in GridSearchCV; by default "neg_log_loss" for classifiers, and the mean log-likelihood for
+        regressors.
+    n_jobs : int, default=None
+        Ignored: the fits train together. To spread searches over workers, run several under joblib.
+    refit : bool, str or callable, default=True
+        As in GridSearchCV.
+    cv : int, cross-validation generator or iterable, default=None
+        As in GridSearchCV: 5 folds by default.
+    verbose : int, default=0
+        As in GridSearchCV.
+    pre_dispatch : int or str, default="2*n_jobs"
+        How many fits wait for their training at a time; by default all.
+    error_score : "raise" or numeric, default=np.nan
+        As in GridSearchCV.
+    return_train_score : bool, default=False
+        As in GridSearchCV.
+
+    Attributes
+    ----------
+    best_estimator_, best_params_, best_score_, best_index_, cv_results_, ...
+        Those of GridSearchCV; `best_score_` is that of the selected candidate.
+
+    See Also
+    --------
+    fit_together : The same for any search, cross-validation or ensemble.
+    beta_path : All betas on one training set.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import BetaSearchCV, VIBClassifier
+    >>> search = BetaSearchCV(VIBClassifier(random_state=0), selection="1se").fit(*load_iris(return_X_y=True))
+    >>> bool(1e-3 < search.best_params_["beta"] < 1)
+    True
+    """
+
+    _parameter_constraints = {
+        **GridSearchCV._parameter_constraints,
+        "param_grid": [*GridSearchCV._parameter_constraints["param_grid"], None],
+        "method": [StrOptions(set(METHODS))],
+        "selection": [StrOptions({"best", "1se"})],
+    }
+
+    def __init__(
+        self,
+        estimator,
+        param_grid=None,
+        *,
+        method="amortized",
+        selection="best",
+        scoring=None,
+        n_jobs=None,
+        refit=True,
+        cv=None,
+        verbose=0,
+        pre_dispatch="2*n_jobs",
+        error_score=np.nan,
+        return_train_score=False,
+    ):
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.method = method
+        self.selection = selection
+
+    def fit(self, X, y=None, **params):
+        """Choose among the candidates by cross-validation, and refit the chosen one.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict
+            As in GridSearchCV: parameters of the estimator's `fit`, of the scorer and of the splitter.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        TypeError
+            If there is no VIB estimator inside `estimator`.
+        ValueError
+            If a parameter is not usable, or several VIB estimators leave open whose beta is searched.
+        """
+        self._validate_params()
+        if y is None:
+            raise ValueError("BetaSearchCV requires y to be passed, but the target y is None.")
+        name = self._name_of_beta()
+        grid = self.param_grid if self.param_grid is not None else {name: BETAS.tolist()}
+        refit = self._refit()
+        with self._given(param_grid=grid, scoring=self._scoring(), refit=refit), fit_together(method=self.method):
+            betas = _betas_of(grid, name) if self.method == "amortized" else []
+            with PathTraining(betas):
+                super().fit(X, y, **params)
+        if self.selection == "1se":
+            self.best_index_ = one_standard_error(self.cv_results_)
+            self.best_params_ = self.cv_results_["params"][self.best_index_]
+            self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
+        return self
+
+    @contextmanager
+    def _given(self, **parameters):
+        """With these parameters in place of the user's."""
+        before = {name: getattr(self, name) for name in parameters}
+        vars(self).update(parameters)
+        try:
+            yield
+        finally:
+            vars(self).update(before)
+
+    def _name_of_beta(self):
+        parts = {"": self.estimator, **self.estimator.get_params(deep=True)}
+        names = [f"{name}__beta".lstrip("_") for name, part in parts.items() if isinstance(part, BaseVIB)]
+        if not names:
+            raise TypeError(
+                f"BetaSearchCV needs a VIBClassifier or VIBRegressor in its estimator; got {self.estimator!r}."
+            )
+        if len(names) > 1 and self.param_grid is None:
+            raise ValueError(f"The estimator has several betas, {names}: say which to search in param_grid.")
+        return names[0]
+
+    def _scoring(self):
+        if self.scoring is not None:
+            return self.scoring
+        return log_likelihood_score if is_regressor(self.estimator) else "neg_log_loss"
+
+    def _refit(self):
+        if self.selection == "best" or self.refit is False:
+            return self.refit
+        if self.refit is not True:
+            raise ValueError(f'selection="1se" chooses the candidate itself: leave refit=True; got {self.refit!r}.')
+        return one_standard_error
+
+    @_chosen_has("predict")
+    def predict(self, X, **params):
+        """Predict with the chosen estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        **params : dict
+            Passed on: `return_std` and `quantiles` of a VIBRegressor.
+
+        Returns
+        -------
+        y : ndarray or tuple of ndarray
+            What the estimator returns.
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.predict(X, **params)
+
+    @_chosen_has("transform")
+    def fit_transform(self, X, y=None, **params):
+        """Fit, and return the codes of the chosen estimator.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        **params : dict
+            As for `fit`.
+
+        Returns
+        -------
+        mu : ndarray of shape (n_samples, latent_dim)
+        """
+        return self.fit(X, y, **params).transform(X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.transformer_tags, tags.target_tags = inner.transformer_tags, inner.target_tags
+        if tags.regressor_tags is not None and self.scoring is None:
+            tags.regressor_tags.poor_score = True  # the score is a log-likelihood, no R^2
+        return tags
+
+
+def _betas_of(grid, name):
+    """The betas that an amortized refit trains: all positive ones of the grid."""
+    grids = [grid] if isinstance(grid, dict) else grid
+    betas = {float(beta) for part in grids for beta in part.get(name, ()) if beta > 0}
+    return sorted(betas) if len(betas) > 1 else []
