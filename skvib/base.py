@@ -314,20 +314,22 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _to_tensors(self, X, targets, rows, weights, mean_weight):
         """Standardised float32 Rows for training."""
+        # NumPy before torch: torch's threads of a waiting task would slow down the training that it waits for
         if sparse.issparse(X):
-            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, torch.float32)
-            values = inputs.values
+            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, np.float32)
+            values = inputs.values.numpy()
         else:
-            inputs = values = torch.from_numpy(standardized(X, rows, self._x_mean, self._x_scale))
-        if not torch.isfinite(values).all():
+            values = standardized(X, rows, self._x_mean, self._x_scale)
+            inputs = torch.from_numpy(values)
+        if not np.isfinite(values).all():
             raise ValueError("X overflows float32: rescale it, or set standardize=True.")
         weights = torch.from_numpy((weights / mean_weight).astype(np.float32))
         return Rows(inputs, self._target_tensor(targets[rows]), weights)
 
-    def _target_tensor(self, targets, dtype=torch.float32):
+    def _target_tensor(self, targets, dtype=np.float32):
         if self._likelihood() == "categorical":
             return torch.from_numpy(targets)
-        return torch.from_numpy(self._scale_targets(targets)).to(dtype)
+        return torch.from_numpy(self._scale_targets(targets).astype(dtype))
 
     def _n_steps_of(self, n_rows):
         """Steps of an epoch."""

@@ -56,7 +56,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         network = self._network(dtype, available_device(self.device))
-        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), dtype)
+        return network, _chunks_of(X, network, max(self.n_predict_draws, 1))
 
     @torch.no_grad()
     def _map_rows(self, X, function):
@@ -173,7 +173,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         points, start, parts = self._points(network), 0, []
         for chunk in chunks:
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
-            targets = self._target_tensor(self._encode_targets(y[start:stop]), points.dtype)
+            targets = self._target_tensor(self._encode_targets(y[start:stop]), X.dtype)
             targets = targets.unsqueeze(0).to(points.device)
             parts.append(function(network, chunk, targets, points)[0])
             start = stop
@@ -219,19 +219,19 @@ def sparse_rows(X, mean, scale, dtype):
     return SparseRows(
         torch.from_numpy(X.indptr.astype(np.int64)),
         torch.from_numpy(X.indices.astype(np.int64)),
-        torch.from_numpy(X.data / scale[X.indices]).to(dtype),
-        torch.from_numpy(mean / scale).to(dtype),
+        torch.from_numpy((X.data / scale[X.indices]).astype(dtype)),
+        torch.from_numpy((mean / scale).astype(dtype)),
     )
 
 
-def _chunks_of(X, network, n_points, dtype):
+def _chunks_of(X, network, n_points):
     """Stacks of one network: the rows of X, so many at a time that memory stays bounded."""
     size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
         if sparse.issparse(rows):
             mean = network.center.cpu().numpy()
-            yield [sparse_rows(rows, mean, np.ones_like(mean), dtype).to(network.center.device)]
+            yield [sparse_rows(rows, mean, np.ones_like(mean), X.dtype).to(network.center.device)]
         else:
             rows = np.require(rows, requirements=["C", "W"])
             yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

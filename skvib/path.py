@@ -292,6 +292,5 @@ def _information(model, X, y, sample_weight):
     chosen = rng.choice(len(y), size=min(len(y), INFORMATION_ROWS), replace=False, p=weights / weights.sum())
     network, (x,) = model._inference(X[chosen])
     noise = rng.standard_normal((INFORMATION_DRAWS, len(chosen), model._n_features_out))
-    like = network.center
-    y = model._target_tensor(targets[chosen], like.dtype).unsqueeze(0).to(like.device)
-    return information_about_target(network, x, y, torch.from_numpy(noise).to(like))
+    y = model._target_tensor(targets[chosen], X.dtype).unsqueeze(0).to(network.center.device)
+    return information_about_target(network, x, y, torch.from_numpy(noise).to(network.center))

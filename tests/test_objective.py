@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from skvib.nn.bottleneck import Posterior
-from skvib.nn.layers import ACTIVATIONS, ConditionedOnBeta, SparseRows
+from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
 
-N_ROWS, N_FEATURES, N_OUTPUTS = 7, 5, 3
+N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
 
 
 def make_network(

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 aten = torch.ops.aten
 KNOT_SPACING = 1.0  # nats of log beta
 BUMP_WIDTH = 0.7  # in spacings of the knots
+N_GROUPS = 16  # betas of a batch
 GATE_SPEED = 10.0  # Adam moves every parameter alike, but from one end of a path to the other a gate has far to go
 
 
@@ -110,7 +111,8 @@ class SharedByRows:
 class ConditionedOnBeta:
     """Values (M, n_values, n) at knots, even in log beta, between which normalised Gaussian bumps interpolate.
 
-    `condition` says which beta each row has, until it is called anew.
+    Row r of a batch has the beta of group r modulo N_GROUPS, so the rows are a multiple of N_GROUPS: values
+    of a few groups cost less than those of all rows. `condition` sets the groups' betas.
     """
 
     def __init__(self, log_range: tuple[float, float]) -> None:
@@ -124,19 +126,23 @@ class ConditionedOnBeta:
         return torch.softmax(-0.5 * distances.square(), -1)
 
     def condition(self, log_beta: Tensor) -> None:
-        """Give each row of the batch its beta, (M, n)."""
+        """Give each group of the batch its beta, (M, N_GROUPS)."""
         self._mix = self.basis(log_beta)
 
-    def _rows(self, n_rows: int) -> Tensor:
-        """The mixture of each row; with several draws of z, the rows repeat draw by draw."""
-        n_draws = n_rows // self._mix.shape[1]
-        return self._mix if n_draws == 1 else self._mix.repeat(1, n_draws, 1)
+    def by_group(self, values: Tensor) -> Tensor:
+        """The groups' values, (M, N_GROUPS, n)."""
+        return torch.bmm(self._mix, values)
 
     def spread(self, values: Tensor, n_rows: int) -> Tensor:
-        return torch.bmm(self._rows(n_rows), values)
+        return self.by_group(values).repeat(1, n_rows // N_GROUPS, 1)
 
     def gather(self, grad: Tensor, out: Tensor) -> None:
-        torch.bmm(self._rows(grad.shape[1]).mT, grad, out=out)
+        torch.bmm(self._mix.mT, grouped(grad).sum(1), out=out)
+
+
+def grouped(rows: Tensor) -> Tensor:
+    """Rows (M, n_rows, n) as (M, n_rows / N_GROUPS, N_GROUPS, n)."""
+    return rows.unflatten(1, (-1, N_GROUPS))
 
 
 RowValues = SharedByRows | ConditionedOnBeta
@@ -211,7 +217,7 @@ class StackedLinear(nn.Module):
 
 
 class GatedLinear(StackedLinear):
-    """(x[m] @ weight[m]) * g + c, with gate g and bias c functions of each row's beta.
+    """(x[m] @ weight[m]) * g + c, with gate g and bias c functions of each group's beta.
 
     Both are stored divided by GATE_SPEED.
     """
@@ -229,9 +235,9 @@ class GatedLinear(StackedLinear):
 
     def record(self, x: Inputs) -> tuple[Tensor, tuple[Inputs, Tensor, Tensor]]:
         product = self._product(x)
-        gate = self.row_values.spread(GATE_SPEED * self.gate, product.shape[1])
-        bias = self.row_values.spread(GATE_SPEED * self.bias, product.shape[1])
-        return bias.addcmul_(product, gate), (x, product, gate)
+        gate = self.row_values.by_group(GATE_SPEED * self.gate).unsqueeze(1)
+        bias = self.row_values.by_group(GATE_SPEED * self.bias).unsqueeze(1)
+        return torch.addcmul(bias, grouped(product), gate).flatten(1, 2), (x, product, gate)
 
     def backward(self, tape: tuple, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
         x, product, gate = tape
@@ -239,7 +245,7 @@ class GatedLinear(StackedLinear):
         self.row_values.gather(product.mul_(grad), self.gate.grad)
         self.bias.grad.mul_(GATE_SPEED)
         self.gate.grad.mul_(GATE_SPEED)
-        return self._product_backward(x, gate.mul_(grad), input_gradient)
+        return self._product_backward(x, (grouped(grad) * gate).flatten(1, 2), input_gradient)
 
     def fold_into(self, plain: StackedLinear, mix: Tensor) -> None:
         """Give `plain` the weights that this layer has at one beta, where it mixes its knots so, (M, 1, n_values)."""

@@ -170,15 +170,18 @@ class Pool:
                 stored[id(part)] = part.to(device)
         self.members = [Rows(*(stored[id(part)] for part in rows)) for rows in members]
 
-    def take(self, rows: Sequence[Tensor]) -> tuple[Inputs, Tensor, Tensor]:
-        """Inputs, targets and weights (M, n, ...); a network with fewer rows repeats its first at weight 0."""
-        padded = pad(rows)
+    def take(self, rows: Sequence[Tensor], multiple: int = 1) -> tuple[Inputs, Tensor, Tensor]:
+        """Inputs, targets and weights (M, n, ...), n a multiple of `multiple`.
+
+        A network with fewer rows repeats the first of its problem at weight 0.
+        """
+        padded = pad(rows, multiple=multiple)
         pairs = list(zip(self.members, padded, strict=True))
         inputs = [member.inputs.index_select(0, index) for member, index in pairs]
         targets = stack([member.targets.index_select(0, index) for member, index in pairs])
         weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
         x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
-        return x, targets, stack(pad(weights))
+        return x, targets, stack(pad(weights, multiple=multiple))
 
     def chunks(self) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
         """All rows in turn, and how many of them each network has."""
@@ -194,10 +197,8 @@ def stack(tensors: list[Tensor]) -> Tensor:
     return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
 
 
-def pad(tensors: Sequence[Tensor], dim: int = 0) -> list[Tensor]:
-    """Zeros behind each tensor along `dim`, up to the longest."""
-    longest = max(tensor.shape[dim] for tensor in tensors)
+def pad(tensors: Sequence[Tensor], dim: int = 0, multiple: int = 1) -> list[Tensor]:
+    """Zeros behind each tensor along `dim`, up to the longest, and to a multiple of `multiple`."""
+    length = math.ceil(max(tensor.shape[dim] for tensor in tensors) / multiple) * multiple
     behind = [0, 0] * (tensors[0].ndim - 1 - dim)
-    return [
-        t if t.shape[dim] == longest else nn.functional.pad(t, (*behind, 0, longest - t.shape[dim])) for t in tensors
-    ]
+    return [t if t.shape[dim] == length else nn.functional.pad(t, (*behind, 0, length - t.shape[dim])) for t in tensors]

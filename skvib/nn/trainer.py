@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
-from skvib.nn.layers import ConditionedOnBeta
+from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
 from skvib.nn.problem import Fit, History, Pool, Problem, Settings, State, Training, pad, stack
@@ -75,6 +75,7 @@ class _Stack:
             settings.product_dtype,
         )
         self.prices = ConditionedOnBeta(log_range(first.betas)) if len(first.betas) > 1 else None
+        self.multiple = 1 if self.prices is None else N_GROUPS
         self.network = make_network(self.prices).to(device, first.rows.inputs.dtype)
         self.weights = WeightMatrix(self.network)
         self.plain, self.plain_weights = self.network, self.weights
@@ -157,12 +158,12 @@ class _Stack:
             order = torch.randperm(n, generator=generator, device=device)
             orders.append(order.tensor_split(self.n_steps))
         for *rows, n_rows in zip(*orders, self.n_rows, strict=True):
-            x, y, weight = self.pool.take(rows)
+            x, y, weight = self.pool.take(rows, self.multiple)
             beta = self.betas
             if self.prices is not None:
-                log_beta = self._log_betas(rows)
+                log_beta = self._log_betas()
                 self.prices.condition(log_beta)
-                beta = log_beta.exp()
+                beta = log_beta.exp().repeat(1, weight.shape[1] // N_GROUPS)
             yield Batch(x, y, self._noise(rows), weight, n_rows), beta
 
     def _noise(self, rows: Sequence[Tensor]) -> Tensor:
@@ -176,17 +177,14 @@ class _Stack:
             )
             for r, problem, generator in zip(rows, self.problems, self.generators, strict=True)
         ]
-        return stack(pad(pad(noise, dim=1), dim=2))
+        return stack(pad(pad(noise, dim=1, multiple=self.multiple), dim=2))
 
-    def _log_betas(self, rows: Sequence[Tensor]) -> Tensor:
-        """A log beta for each row, uniform over the range and stratified over the batch, (M, n)."""
+    def _log_betas(self) -> Tensor:
+        """A log beta for each group of rows, uniform over the range and stratified, (M, N_GROUPS)."""
         (low, high), like = self.prices.log_range, self.betas
-        drawn = []
-        for r, generator in zip(rows, self.generators, strict=True):
-            jitter = torch.rand(len(r), generator=generator, dtype=like.dtype, device=like.device)
-            strata = torch.arange(len(r), dtype=like.dtype, device=like.device)
-            drawn.append(low + (high - low) * (strata + jitter) / len(r))
-        return stack(pad(drawn))
+        strata = torch.arange(N_GROUPS, dtype=like.dtype, device=like.device)
+        drawn = [torch.rand(N_GROUPS, generator=g, dtype=like.dtype, device=like.device) for g in self.generators]
+        return low + (high - low) / N_GROUPS * (strata + stack(drawn))
 
     def _update(self, learning_rate: float, n_rows: Tensor) -> None:
         """One Adam step (Kingma and Ba 2015), with the gradient of alpha / (2 n_rows) * ||W||^2."""
