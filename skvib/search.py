@@ -1,13 +1,16 @@
 """BetaSearchCV, a GridSearchCV over beta whose fits are trained together, and one_standard_error, for any search."""
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB, StrOptions
@@ -76,7 +79,7 @@ def _compression(params):
 
 
 def log_likelihood_score(estimator, X, y, sample_weight=None):
-    """Mean log-likelihood of the rows, nats: the scorer of BetaSearchCV for regressors.
+    """Mean log-likelihood of the rows, nats: the scorer of BetaSearchCV where there is no log loss.
 
     Parameters
     ----------
@@ -125,7 +128,7 @@ class BetaSearchCV(GridSearchCV):
         The candidate of the best mean score, or the most compressed one within a standard error of it.
     scoring : str, callable, list, tuple or dict, default=None
         As in GridSearchCV; by default "neg_log_loss" for classifiers, and the mean log-likelihood for
-        regressors.
+        regressors and multilabel targets.
     n_jobs : int, default=None
         Ignored: the fits train together. To spread searches over workers, run several under joblib.
     refit : bool, str or callable, default=True
@@ -225,9 +228,11 @@ class BetaSearchCV(GridSearchCV):
         name = self._name_of_beta()
         grid = self.param_grid if self.param_grid is not None else {name: BETAS.tolist()}
         refit = self._refit()
-        with self._given(param_grid=grid, scoring=self._scoring(), refit=refit), fit_together(method=self.method):
+        with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit), fit_together(method=self.method):
             betas = _betas_of(grid, name) if self.method == "amortized" else []
-            with PathTraining(betas):
+            with PathTraining(betas), warnings.catch_warnings():
+                # at the upper end of a path a code may well carry nothing: the score will tell
+                warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
                 super().fit(X, y, **params)
         if self.selection == "1se":
             self.best_index_ = one_standard_error(self.cv_results_)
@@ -256,10 +261,11 @@ class BetaSearchCV(GridSearchCV):
             raise ValueError(f"The estimator has several betas, {names}: say which to search in param_grid.")
         return names[0]
 
-    def _scoring(self):
+    def _scoring(self, y):
         if self.scoring is not None:
             return self.scoring
-        return log_likelihood_score if is_regressor(self.estimator) else "neg_log_loss"
+        has_one_label = type_of_target(y) in ("binary", "multiclass") and is_classifier(self.estimator)
+        return "neg_log_loss" if has_one_label else log_likelihood_score
 
     def _refit(self):
         if self.selection == "best" or self.refit is False:

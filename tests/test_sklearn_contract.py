@@ -1,15 +1,20 @@
 """scikit-learn's own contract, without an expected failure."""
 
 import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skvib import VIBClassifier, VIBRegressor
+from skvib import BetaSearchCV, VIBClassifier, VIBRegressor
 
 # five epochs do not converge, and some checks fit on a data frame and predict on an array, or the reverse
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore:X (does not have valid|has) feature names"),
+    # a search whose fits or scores fail warns before it raises
+    pytest.mark.filterwarnings("ignore:(Scoring failed|\\s*\\d+ fits failed|One or more of the test scores)"),
+    pytest.mark.filterwarnings("ignore:invalid value encountered in cast"),
 ]
 
 # scikit-learn runs these on its own estimators, and check_estimator omits them
@@ -27,7 +32,17 @@ FURTHER_CHECKS = [
 ]
 
 
-@parametrize_with_checks([VIBClassifier(), VIBRegressor()])
+SMALL = {"max_iter": 5, "hidden_layer_sizes": (16,), "latent_dim": 4, "random_state": 0}
+ESTIMATORS = [
+    VIBClassifier(),
+    VIBRegressor(),
+    BetaSearchCV(VIBClassifier(**SMALL), cv=2),
+    BetaSearchCV(VIBRegressor(**SMALL), cv=2),
+    BetaSearchCV(make_pipeline(StandardScaler(), VIBClassifier(**SMALL)), cv=2),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
 def test_estimator_keeps_the_contract(estimator, check):
     check(estimator)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skvib import VIBClassifier, VIBRegressor
+from skvib import VIBClassifier, VIBRegressor, beta_path
 
 
 def gaussian_limit(X, Y, beta):
@@ -40,6 +40,17 @@ def test_linear_gaussian_regression_reaches_the_information_bottleneck(condition
     limit, _ = gaussian_limit(X, Y, beta)
     loss = model.distortion_ + beta * model.rate_
     assert limit - 0.003 < loss < limit + 0.01
+
+
+@pytest.mark.parametrize(("condition", "n_outputs"), [(100, 1), (10, 2)])
+def test_one_training_for_all_betas_reaches_the_information_bottleneck(condition, n_outputs):
+    X, Y = linear_gaussian(condition, n_outputs)
+    model = VIBRegressor(hidden_layer_sizes=(), max_iter=60, random_state=0)
+    path = beta_path(model, X, Y, betas=[0.03, 0.1, 0.3, 0.5, 0.8])
+    limits = np.array([gaussian_limit(X, Y, beta)[0] for beta in path.betas])
+    gaps = path.distortion + path.betas * path.rate - limits
+    assert (gaps > -0.003).all()
+    assert (gaps < 0.02).all()
 
 
 def test_rate_of_the_gaussian_problem_is_the_information_of_x():

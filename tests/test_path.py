@@ -1,0 +1,201 @@
+"""beta_path: every beta from one training."""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits, make_friedman1
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvib import VIBClassifier, VIBRegressor, beta_path
+
+FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return train_test_split(X, y, test_size=0.5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def digits_path(digits):
+    X, X_val, y, y_val = digits
+    return beta_path(VIBClassifier(**FAST), X, y, betas=7, X_val=X_val, y_val=y_val)
+
+
+def test_rate_falls_and_distortion_rises_with_beta(digits_path):
+    assert digits_path.betas == pytest.approx(np.geomspace(1e-5, 1, 7))
+    assert (np.diff(digits_path.rate) < 0).all()
+    assert (np.diff(digits_path.distortion) > 0).all()
+    assert digits_path.latent_rates.shape == (7, 4)
+    np.testing.assert_allclose(digits_path.latent_rates.sum(axis=1), digits_path.rate, rtol=1e-6)
+    assert digits_path.n_active.tolist() == (digits_path.latent_rates > 0.01).sum(axis=1).tolist()
+
+
+def test_a_path_is_as_good_as_fits_of_their_own(digits, digits_path):
+    X, X_val, y, y_val = digits
+    exact = beta_path(VIBClassifier(**FAST), X, y, betas=7, X_val=X_val, y_val=y_val, method="exact")
+    loss, expected = (path.distortion + path.betas * path.rate for path in (digits_path, exact))
+    assert (loss[:-1] < 1.02 * expected[:-1] + 0.01).all()
+    assert loss[-1] < expected[-1] + 0.1
+    best = exact.log_likelihoods.argmax()
+    assert digits_path.log_likelihoods.max() > exact.log_likelihoods[best] - 0.03
+    alone = VIBClassifier(**FAST, beta=exact.betas[3]).fit(X, y)
+    assert alone.rate_ == pytest.approx(exact.rate[3], rel=1e-3)
+
+
+def test_information_on_held_out_rows_is_a_bound(digits_path):
+    labels = np.log(10)
+    assert digits_path.information_rows == "validation"
+    assert (digits_path.information < np.minimum(labels, digits_path.rate) + 0.02).all()
+    assert digits_path.information.max() > 0.8 * labels
+
+
+def test_information_of_training_rows_is_labelled(digits):
+    X, _, y, _ = digits
+    path = beta_path(VIBClassifier(**FAST | {"max_iter": 5}), X, y, betas=[1e-3, 1e-1])
+    assert path.information_rows == "training"
+    entropy = path.at_beta(1e-3)._entropy(y, np.ones(len(y)))
+    np.testing.assert_allclose(path.information, entropy - path.distortion, atol=0.02)
+
+
+@pytest.mark.parametrize("method", ["amortized", "exact"])
+def test_at_beta_is_a_plain_estimator_that_agrees_with_the_path(digits, digits_path, method):
+    X, X_val, y, _ = digits
+    path = digits_path
+    if method == "exact":
+        path = beta_path(VIBClassifier(**FAST | {"max_iter": 5}), X, y, betas=7, method="exact")
+    model = path.at_beta(path.betas[3])
+    assert type(model) is VIBClassifier
+    assert model.beta == path.betas[3]
+    assert model.rate_ == pytest.approx(path.rate[3], abs=1e-5)
+    assert model.distortion_ == pytest.approx(path.distortion[3], abs=1e-5)
+    assert model.rate_samples(X).mean() == pytest.approx(path.rate[3], abs=1e-3)
+    assert len(model.loss_curve_) == model.n_iter_
+    restored = pickle.loads(pickle.dumps(model))
+    assert vars(restored).keys() == vars(clone(model).fit(X, y)).keys()
+    np.testing.assert_array_equal(restored.predict_proba(X_val), model.predict_proba(X_val))
+
+
+def test_betas_in_between_need_no_training(digits, digits_path):
+    X, _, _, _ = digits
+    rates = [digits_path.at_beta(beta).rate_ for beta in np.geomspace(1e-4, 1, 25)]
+    assert (np.diff(rates) < 0).all()
+    model = digits_path.at_beta(0.05)
+    assert model.rate_samples(X).mean() == pytest.approx(model.rate_, abs=1e-3)
+    assert digits_path.rate[5] < model.rate_ < digits_path.rate[4]
+    restored = pickle.loads(pickle.dumps(digits_path))
+    assert restored.at_beta(0.05).rate_ == model.rate_
+
+
+def test_a_pipeline_gives_pipelines(digits):
+    X, X_val, y, y_val = digits
+    model = make_pipeline(StandardScaler(), VIBClassifier(**FAST | {"max_iter": 40}))
+    path = beta_path(model, X, y, betas=3, X_val=X_val, y_val=y_val)
+    fitted = path.at_beta(1e-2)
+    assert isinstance(fitted, Pipeline)
+    assert fitted[-1].beta == 1e-2
+    assert fitted.score(X_val, y_val) > 0.85
+    assert fitted.score(X_val, y_val) == pytest.approx(path.scores[1], abs=0.05)
+    lone = beta_path(Pipeline([("vib", VIBClassifier(**FAST | {"max_iter": 2}))]), X, y, betas=2)
+    assert isinstance(lone.at_beta(1.0), Pipeline)
+
+
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+def test_a_path_of_a_regression_compresses_and_bounds_information(noise):
+    X, Y = make_friedman1(1500, noise=1.0, random_state=0)
+    X_train, X_val, y_train, y_val = train_test_split(X, Y, random_state=0)
+    model = VIBRegressor(**FAST, noise=noise)
+    path = beta_path(model, X_train, y_train, betas=5, X_val=X_val, y_val=y_val)
+    assert (np.diff(path.rate) < 0).all()
+    assert path.information.max() > 0.9
+    assert (path.information < np.minimum(path.rate, np.log(len(X_val))) + 0.05).all()
+    assert path.scores.max() > 0.85
+    best = path.at_beta(path.betas[path.log_likelihoods.argmax()])
+    mean, std = best.predict(X_val, return_std=True)
+    assert np.mean(np.abs(mean - y_val) < 1.645 * std) == pytest.approx(0.9, abs=0.07)
+
+
+def test_weights_are_copies_on_a_path(iris):
+    X, y = iris
+    weights = np.random.default_rng(0).integers(0, 3, size=150)
+    copies = np.repeat(np.arange(150), weights)
+    options = {"betas": 3, "X_val": X, "y_val": y}
+    one = beta_path(VIBClassifier(**FAST), X, y, sample_weight=weights, **options)
+    other = beta_path(VIBClassifier(**FAST), X[copies], y[copies], **options)
+    np.testing.assert_array_equal(one.rate, other.rate)
+    np.testing.assert_array_equal(one.log_likelihoods, other.log_likelihoods)
+
+
+def test_validation_rows_stop_a_path(digits):
+    X, X_val, y, y_val = digits
+    model = VIBClassifier(**FAST | {"max_iter": 500}, early_stopping=True, n_iter_no_change=5, tol=1e-3)
+    path = beta_path(model, X, y, betas=5, X_val=X_val, y_val=y_val)
+    fitted = path.at_beta(1e-5)
+    assert fitted.n_iter_ < 500
+    assert fitted.best_validation_score_ == max(fitted.validation_scores_)
+
+
+def test_sparse_rows_make_the_path_of_their_dense_copy(digits):
+    X, _, y, _ = digits
+    options = {"betas": 3}
+    model = VIBClassifier(**FAST | {"max_iter": 3})
+    dense = beta_path(model, X, y, **options)
+    rows = beta_path(model, sparse.csr_matrix(X), y, **options)
+    np.testing.assert_allclose(rows.rate, dense.rate, rtol=1e-3)
+
+
+def test_to_frame_has_a_row_for_each_beta(digits_path):
+    frame = digits_path.to_frame()
+    assert frame.shape == (7, 7)
+    assert frame["beta"].tolist() == digits_path.betas.tolist()
+    assert repr(digits_path) == "BetaPath(7 betas from 1e-05 to 1, VIBClassifier)"
+
+
+def test_the_given_estimator_stays_as_it_was(digits):
+    X, _, y, _ = digits
+    model = VIBClassifier(**FAST | {"max_iter": 2, "beta": 0.5})
+    beta_path(model, X, y, betas=2)
+    assert model.beta == 0.5
+    assert not hasattr(model, "rate_")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"betas": 0}, "positive number"),
+        ({"beta_range": (0.0, 1.0)}, "two positive betas"),
+        ({"beta_range": (1.0, 0.1)}, "two positive betas"),
+        ({"betas": [-1.0, 1.0]}, "not negative"),
+        ({"betas": [np.nan]}, "finite"),
+        ({"betas": []}, "finite"),
+        ({"betas": [0.0, 1.0]}, "no beta of 0"),
+        ({"method": "fast"}, "method must be"),
+    ],
+)
+def test_arguments_are_checked_before_any_training(iris, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        beta_path(VIBClassifier(), *iris, **arguments)
+
+
+def test_what_is_no_vib_estimator_is_refused(iris):
+    with pytest.raises(TypeError, match="must be a VIBClassifier"):
+        beta_path(StandardScaler(), *iris)
+
+
+@pytest.mark.parametrize(("beta", "match"), [(1e-6, "from 1e-05 to 1"), (2.0, "from 1e-05 to 1")])
+def test_a_beta_outside_the_path_is_refused(digits_path, beta, match):
+    with pytest.raises(ValueError, match=match):
+        digits_path.at_beta(beta)
+
+
+def test_an_exact_path_knows_its_own_betas_only(iris):
+    path = beta_path(VIBClassifier(**FAST | {"max_iter": 2}), *iris, betas=[0.0, 1e-2], method="exact")
+    assert path.at_beta(0.0).beta == 0.0
+    with pytest.raises(ValueError, match="knows the betas"):
+        path.at_beta(1e-3)

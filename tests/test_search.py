@@ -1,0 +1,229 @@
+"""BetaSearchCV and one_standard_error."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_digits, make_friedman1
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, fit_together, one_standard_error
+from skvib.search import log_likelihood_score
+
+FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 30, "learning_rate_init": 1e-2, "random_state": 0}
+GRID = {"beta": [1e-4, 1e-2, 1.0]}
+
+
+@pytest.fixture(scope="module")
+def friedman():
+    X, y = make_friedman1(600, noise=1.0, random_state=0)
+    return train_test_split(X, y, random_state=0)
+
+
+def test_the_default_search_is_over_thirteen_betas_by_log_loss(iris):
+    search = BetaSearchCV(make_pipeline(StandardScaler(), VIBClassifier(**FAST))).fit(*iris)
+    assert list(search.cv_results_["params"][0]) == ["vibclassifier__beta"]
+    assert np.allclose(search.cv_results_["param_vibclassifier__beta"].astype(float), np.geomspace(1e-5, 1, 13))
+    assert -0.5 < search.best_score_ < 0
+    assert search.best_estimator_[-1].beta == search.best_params_["vibclassifier__beta"] < 1
+    assert search.param_grid is search.scoring is None
+    assert search.transform(iris[0]).shape == (150, 3)
+    assert search.predict_proba(iris[0]).shape == (150, 3)
+
+
+def test_both_methods_choose_nearly_the_same():
+    X, y = load_digits(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    scores = []
+    for method in ("amortized", "exact"):
+        search = BetaSearchCV(VIBClassifier(**FAST | {"latent_dim": 8}), method=method, cv=3)
+        scores.append(search.fit(X_train, y_train).score(X_test, y_test))
+    assert scores[0] == pytest.approx(scores[1], abs=0.08)
+
+
+def test_the_exact_method_is_grid_search(iris):
+    search = BetaSearchCV(VIBClassifier(**FAST), GRID, method="exact", cv=3).fit(*iris)
+    plain = GridSearchCV(VIBClassifier(**FAST), GRID, scoring="neg_log_loss", cv=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        plain.fit(*iris)
+    assert search.best_params_ == plain.best_params_
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"], atol=1e-5)
+    np.testing.assert_allclose(search.predict_proba(iris[0]), plain.predict_proba(iris[0]), atol=1e-5)
+
+
+def test_an_amortized_refit_trains_the_whole_path_and_keeps_the_best(iris):
+    search = BetaSearchCV(VIBClassifier(**FAST), GRID, cv=3).fit(*iris)
+    alone = clone(search.best_estimator_).fit(*iris)
+    assert search.best_estimator_.beta == alone.beta
+    assert search.best_estimator_.rate_ != alone.rate_
+    assert vars(pickle.loads(pickle.dumps(search.best_estimator_))).keys() == vars(alone).keys()
+
+
+def test_regressors_are_chosen_by_log_likelihood(friedman):
+    X_train, X_test, y_train, y_test = friedman
+    model = make_pipeline(StandardScaler(), VIBRegressor(**FAST))
+    search = BetaSearchCV(model, cv=3).fit(X_train, y_train)
+    direct = search.best_estimator_[-1].log_likelihood_samples(search.best_estimator_[:-1].transform(X_test), y_test)
+    assert search.score(X_test, y_test) == pytest.approx(direct.mean())
+    betas = search.cv_results_["param_vibregressor__beta"].astype(float)
+    assert 1e-3 < betas[search.best_index_] < 1
+
+
+def test_multilabel_targets_are_chosen_by_log_likelihood(iris):
+    X, y = iris
+    Y = np.c_[y > 0, y > 1].astype(int)
+    search = BetaSearchCV(VIBClassifier(**FAST), GRID, cv=2).fit(X, Y)
+    assert search.score(X, Y) == pytest.approx(search.best_estimator_.log_likelihood_samples(X, Y).mean())
+
+
+def test_predict_forwards_options(friedman):
+    X_train, X_test, y_train, _ = friedman
+    search = BetaSearchCV(VIBRegressor(**FAST), GRID, cv=2).fit(X_train, y_train)
+    mean, std = search.predict(X_test, return_std=True)
+    assert mean.shape == std.shape == (150,)
+    assert search.predict(X_test, quantiles=[0.1, 0.9]).shape == (150, 2)
+
+
+def test_one_standard_error_compresses_more(iris):
+    best = BetaSearchCV(VIBClassifier(**FAST), cv=5).fit(*iris)
+    search = BetaSearchCV(VIBClassifier(**FAST), cv=5, selection="1se").fit(*iris)
+    assert search.best_params_["beta"] > best.best_params_["beta"]
+    splits = [best.cv_results_[f"split{split}_test_score"][best.best_index_] for split in range(5)]
+    assert best.best_score_ - np.std(splits, ddof=1) / np.sqrt(5) <= search.best_score_ <= best.best_score_
+    assert search.best_estimator_.rate_ < best.best_estimator_.rate_
+    assert search.refit is True
+
+
+def test_one_standard_error_serves_any_search(iris):
+    grid = {"vibclassifier__beta": [1e-3, 1e-2, 1e-1, 1.0], "vibclassifier__latent_dim": [1, 3]}
+    model = make_pipeline(StandardScaler(), VIBClassifier(**FAST))
+    search = GridSearchCV(model, grid, scoring="neg_log_loss", refit=one_standard_error)
+    with warnings.catch_warnings(), fit_together():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        search.fit(*iris)
+    assert search.best_params_["vibclassifier__beta"] < 1
+    unrefitted = BetaSearchCV(model, grid, selection="1se", refit=False, method="exact").fit(*iris)
+    assert unrefitted.best_params_ == search.best_params_
+    assert not hasattr(unrefitted, "best_estimator_")
+
+
+def results(scores, params):
+    return {
+        "params": params,
+        "mean_test_score": np.mean(scores, axis=0),
+        **{f"split{i}_test_score": np.array(row) for i, row in enumerate(scores)},
+    }
+
+
+def test_among_equal_betas_the_smaller_latent_is_more_compressed():
+    params = [{"beta": 0.1, "latent_dim": 8}, {"beta": 0.1, "latent_dim": 2}, {"beta": 0.01, "latent_dim": 1}]
+    assert one_standard_error(results([[1.0, 1.0, 1.0], [3.0, 3.0, 3.0]], params)) == 1
+
+
+def test_a_candidate_without_score_is_not_chosen():
+    params = [{"vib__beta": beta} for beta in (0.1, 1.0, 10.0)]
+    assert one_standard_error(results([[1.0, 0.9, np.nan], [1.2, 1.1, np.nan]], params)) == 1
+    with pytest.raises(ValueError, match="finite score"):
+        one_standard_error(results([[np.nan], [np.nan]], params[:1]))
+
+
+@pytest.mark.parametrize(
+    ("cv_results", "match"),
+    [
+        ({"mean_test_a": [1.0], "params": [{"beta": 1.0}]}, "single metric"),
+        (results([[1.0], [2.0]], [{"alpha": 1.0}]), "needs a search over beta"),
+    ],
+)
+def test_one_standard_error_says_what_it_needs(cv_results, match):
+    with pytest.raises(ValueError, match=match):
+        one_standard_error(cv_results)
+
+
+def test_grids_of_several_parameters_and_a_beta_of_zero(iris):
+    grid = [{"beta": [0.0, 1e-3, 1e-1], "latent_dim": [1, 2]}, {"beta": [1e-3], "hidden_layer_sizes": [(4,)]}]
+    search = BetaSearchCV(VIBClassifier(**FAST), grid, cv=3).fit(*iris)
+    assert len(search.cv_results_["params"]) == 7
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_a_vib_step_in_the_middle_is_found(iris):
+    model = make_pipeline(StandardScaler(), VIBClassifier(**FAST), KNeighborsClassifier())
+    search = BetaSearchCV(model, cv=3).fit(*iris)
+    assert search.score(*iris) > -1.0
+    assert search.predict(iris[0]).shape == (150,)
+
+
+def test_searches_nest(iris):
+    scores = cross_val_score(BetaSearchCV(VIBClassifier(**FAST), GRID, cv=2), *iris, cv=3)
+    with fit_together(method="amortized"):
+        together = cross_val_score(BetaSearchCV(VIBClassifier(**FAST), GRID, cv=2), *iris, cv=3)
+    np.testing.assert_allclose(together, scores, atol=1e-3)
+
+
+def test_sample_weights_reach_fits_and_scores(friedman):
+    X, _, y, _ = friedman
+    y = np.where(np.arange(len(y)) % 2 == 0, y, 0.0)
+    weights = np.where(np.arange(len(y)) % 2 == 0, 1.0, 1e-6)
+    search = BetaSearchCV(VIBRegressor(**FAST), GRID, cv=3).fit(X, y, sample_weight=weights)
+    rows = weights == 1.0
+    assert search.best_score_ > -3.0
+    assert search.best_estimator_.score(X[rows], y[rows]) > 0.5
+
+
+def test_sample_weights_are_routed(friedman):
+    X, _, y, _ = friedman
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = VIBRegressor(**FAST).set_fit_request(sample_weight=True)
+        search = BetaSearchCV(model, GRID, cv=2).fit(X, y, sample_weight=np.ones(len(y)))
+    assert np.isfinite(search.best_score_)
+
+
+def test_a_scorer_without_log_likelihood_says_so(friedman):
+    X, _, y, _ = friedman
+    model = TransformedTargetRegressor(VIBRegressor(**FAST))
+    with pytest.raises(TypeError, match="pass another `scoring`"):
+        log_likelihood_score(model.fit(X, y), X, y)
+    search = BetaSearchCV(model, {"regressor__beta": [1e-2, 1e-1]}, scoring="r2", cv=2).fit(X, y)
+    assert search.best_score_ > 0.5
+
+
+def test_arguments_are_checked_before_any_training(iris):
+    model = VIBClassifier(**FAST)
+    with pytest.raises(ValueError, match="'method' parameter"):
+        BetaSearchCV(model, method="fast").fit(*iris)
+    with pytest.raises(ValueError, match="'selection' parameter"):
+        BetaSearchCV(model, selection="2se").fit(*iris)
+    with pytest.raises(ValueError, match="leave refit=True"):
+        BetaSearchCV(model, selection="1se", refit="accuracy").fit(*iris)
+    with pytest.raises(TypeError, match="needs a VIBClassifier"):
+        BetaSearchCV(LogisticRegression()).fit(*iris)
+    with pytest.raises(ValueError, match="several betas"):
+        BetaSearchCV(make_pipeline(model, VIBClassifier())).fit(*iris)
+    with pytest.raises(ValueError, match="requires y"):
+        BetaSearchCV(model).fit(iris[0])
+    with pytest.raises(NotFittedError):
+        BetaSearchCV(model).predict(iris[0])
+
+
+def test_a_failed_search_leaves_the_parameters(iris):
+    search = BetaSearchCV(VIBClassifier(**FAST), {"beta": [-1.0]}, error_score="raise", selection="1se")
+    with pytest.raises(ValueError, match="beta"):
+        search.fit(*iris)
+    assert search.scoring is None
+    assert search.refit is True
+
+
+def test_no_warning_of_a_collapse_inside_a_path(iris):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        BetaSearchCV(VIBClassifier(**FAST), cv=2).fit(*iris)
