@@ -4,18 +4,22 @@
 exact ones trained until twice the epochs change no loss by more than 0.5 % or 0.002 nats, at most 16,000 steps.
 ``winners`` compares the choices of GridSearchCV with loky and under fit_together on five sets.
 ``time`` compares BetaSearchCV with GridSearchCV and two workers, in turns, in processes of their own. Each part
-writes a results file and starts where it was stopped.
+writes a results file and starts where it was stopped. ``paths`` reads pendigits and kin8nm from the folder that
+SKVIB_DATA names.
 """
 
 import json
+import os
+import subprocess
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
-from alternate import RESULTS, Contender, write
+import pandas as pd
+from alternate import RESULTS, write
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -26,15 +30,27 @@ from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_toge
 
 COMMAND = "python benchmarks/bench_beta_grid.py"
 LOADERS = {
-    "iris": load_iris,
-    "wine": load_wine,
-    "breast_cancer": load_breast_cancer,
-    "digits": load_digits,
-    "diabetes": load_diabetes,
-    "friedman1": lambda return_X_y: make_friedman1(2000, noise=1.0, random_state=0),
-    "20k x 40": lambda return_X_y: twenty_thousand(),
+    "iris": partial(load_iris, return_X_y=True),
+    "wine": partial(load_wine, return_X_y=True),
+    "breast_cancer": partial(load_breast_cancer, return_X_y=True),
+    "digits": partial(load_digits, return_X_y=True),
+    "diabetes": partial(load_diabetes, return_X_y=True),
+    "friedman1": partial(make_friedman1, 10_000, noise=1.0, random_state=0),
+    "kin8nm": lambda: kin8nm(),
+    "pendigits": lambda: pendigits(),
+    "20k x 40": lambda: twenty_thousand(),
 }
-REGRESSION = ("diabetes", "friedman1")
+REGRESSION = ("diabetes", "friedman1", "kin8nm")
+
+
+def kin8nm():
+    data = np.load(Path(os.environ["SKVIB_DATA"]) / "uci_regression" / "kin8nm.npz")
+    return data["X"], data["y"].ravel()
+
+
+def pendigits():
+    table = pd.read_csv(Path(os.environ["SKVIB_DATA"]) / "tabular" / "pendigits.csv.gz")
+    return table.iloc[:, :-1].to_numpy(float), table.iloc[:, -1].to_numpy()
 
 
 def twenty_thousand():
@@ -58,7 +74,7 @@ def done(claim):
 
 NETWORK = {"hidden_layer_sizes": (64, 64), "latent_dim": 8}
 BETAS = np.geomspace(1e-5, 1.0, 11)
-EPOCHS = (500, 1000, 2000)  # of 8 steps
+STEPS = (4000, 8000, 16_000)
 
 
 def losses(path):
@@ -70,11 +86,13 @@ def standard_error(values):
 
 
 def compare_paths(name):
-    X, y = LOADERS[name](return_X_y=True)
+    X, y = LOADERS[name]()
     X, X_val, y, y_val = train_test_split(X, y, test_size=0.3, random_state=0)
     held_out = {"X_val": X_val, "y_val": y_val}
+    batches = round(len(X) / np.clip(len(X) / 8, 32, 200))  # batch_size="auto"
     before = None
-    for epochs in EPOCHS:
+    for steps in STEPS:
+        epochs = steps // batches
         start = time.perf_counter()
         exact = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, method="exact", **held_out)
         seconds = time.perf_counter() - start
@@ -86,7 +104,8 @@ def compare_paths(name):
     amortized = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, **held_out)
     amortized_seconds = time.perf_counter() - start
     for k, beta in enumerate(BETAS):
-        row = {"set": name, "beta": float(beta), "steps_exact": 8 * epochs, "steps_amortized": 8 * epochs}
+        row = {"set": name, "beta": float(beta), "steps_exact": batches * epochs}
+        row |= {"steps_amortized": batches * epochs}
         row |= {"seconds_exact": seconds, "seconds_amortized": amortized_seconds}
         for method, path in (("exact", exact), ("amortized", amortized)):
             row[f"loss_{method}"], row[f"rate_{method}"] = float(losses(path)[k]), float(path.rate[k])
@@ -99,7 +118,7 @@ def compare_paths(name):
 
 def paths():
     rows = done("beta_paths")
-    for name in ("digits", "breast_cancer", "diabetes", "friedman1"):
+    for name in ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm"):
         if name not in {row["set"] for row in rows}:
             rows = rows + list(compare_paths(name))
             write("beta_paths", rows, f"{COMMAND} paths")
@@ -111,7 +130,7 @@ def paths():
 def winners():
     rows = []
     for name in ("iris", "wine", "breast_cancer", "digits", "diabetes"):
-        X, y = LOADERS[name](return_X_y=True)
+        X, y = LOADERS[name]()
         pipeline = make_pipeline(StandardScaler(), model(name, max_iter=40))
         grid = {f"{pipeline.steps[-1][0]}__beta": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
         scoring = "r2" if name in REGRESSION else "neg_log_loss"
@@ -134,31 +153,25 @@ GRID = {"beta": np.geomspace(1e-5, 1.0, 13).tolist()}
 
 
 def search(name, kind):
-    X, y = LOADERS[name](return_X_y=True)
+    """One search, in this process."""
+    X, y = LOADERS[name]()
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
     estimator = model(name, **TIMED[name])
-
-    warnings.simplefilter("ignore", ConvergenceWarning)
-
-    def task():
-        if kind == "loky":
-            chosen = GridSearchCV(estimator, GRID, scoring="neg_log_loss", n_jobs=2)
-        else:
-            chosen = BetaSearchCV(estimator, method=kind)
-        start = time.perf_counter()
-        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            chosen.fit(X, y)
-        seconds = time.perf_counter() - start
-        samples = chosen.best_estimator_.log_likelihood_samples(X_test, y_test)
-        return {
-            "seconds": seconds,
-            "beta": chosen.best_params_["beta"],
-            "held_out_log_likelihood": float(samples.mean()),
-            "standard_error": standard_error(samples),
-            "peak_mebibytes": peak_memory(),
-        }
-
-    return task
+    if kind == "loky":
+        chosen = GridSearchCV(estimator, GRID, scoring="neg_log_loss", n_jobs=2)
+    else:
+        chosen = BetaSearchCV(estimator, method=kind)
+    start = time.perf_counter()
+    chosen.fit(X, y)
+    seconds = time.perf_counter() - start
+    samples = chosen.best_estimator_.log_likelihood_samples(X_test, y_test)
+    return {
+        "seconds": seconds,
+        "beta": chosen.best_params_["beta"],
+        "held_out_log_likelihood": float(samples.mean()),
+        "standard_error": standard_error(samples),
+        "peak_mebibytes": peak_memory(),
+    }
 
 
 def peak_memory():
@@ -173,20 +186,27 @@ def peak_memory():
 
 def times(n_runs=2):
     rows = done("beta_search")
+    kinds = ("loky", "amortized", "exact")
     for name in TIMED:
         if name in {row["set"] for row in rows}:
             continue
-        contenders = {kind: Contender(search, (name, kind), 2) for kind in ("loky", "amortized", "exact")}
-        runs = [{kind: contender.run() for kind, contender in contenders.items()} for _ in range(n_runs)]
-        for contender in contenders.values():
-            contender.close()
-        for kind in contenders:
+        runs = [{kind: in_a_process_of_its_own(name, kind) for kind in kinds} for _ in range(n_runs)]
+        for kind in kinds:
             ratio = np.exp(np.mean([np.log(run[kind]["seconds"] / run["loky"]["seconds"]) for run in runs]))
             row = {"set": name, "search": kind, "epochs": TIMED[name].get("max_iter", 200)}
             rows.append(row | {"runs": n_runs, "seconds_over_loky": float(ratio)} | runs[-1][kind])
         write("beta_search", rows, f"{COMMAND} time")
 
 
+def in_a_process_of_its_own(name, kind):
+    command = [sys.executable, __file__, "search", name, kind]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    {"paths": paths, "winners": winners, "time": times}[sys.argv[1]]()
+    part, *arguments = sys.argv[1:]
+    if part == "search":
+        print(json.dumps(search(*arguments)))
+    else:
+        {"paths": paths, "winners": winners, "time": times}[part]()

@@ -30,14 +30,8 @@ from skvib.nn.trainer import train
 from skvib.rows import canonical, collapse, standardized, weighted_moments
 
 AUTO_BATCH_SIZES = 32, 200
-
-
-def train_alone(problem, settings):
-    return train([problem], settings)[0]
-
-
-# What trains a problem: `fit_together` sets another one for its tasks, which waits for their companions
-train_one = ContextVar("train_one", default=train_alone)
+# What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
+train_problems = ContextVar("train_problems", default=train)
 fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 _MLP_ONLY = {
@@ -210,19 +204,21 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         settings = model._settings(validation is not None, incremental, device)
         self._forget_network()
         try:
-            training = train_one.get()(
-                Problem(
-                    rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
-                    betas=(float(self.beta),),
-                    latent_dim=self.latent_dim,
-                    seed=model._seed,
-                    n_steps=model._n_steps_of(len(rows)),
-                    any_seed=self.random_state is None,
-                    validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
-                    encoder=model._encoder,
-                    start=model._state() if continues else None,
-                    monitors=() if monitor is None else (monitor,),
-                ),
+            (training,) = train_problems.get()(
+                [
+                    Problem(
+                        rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
+                        betas=(float(self.beta),),
+                        latent_dim=self.latent_dim,
+                        seed=model._seed,
+                        n_steps=model._n_steps_of(len(rows)),
+                        any_seed=self.random_state is None,
+                        validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
+                        encoder=model._encoder,
+                        start=model._state() if continues else None,
+                        monitors=() if monitor is None else (monitor,),
+                    )
+                ],
                 settings,
             )
         finally:

@@ -7,53 +7,63 @@ from numbers import Integral
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
-from skvib.base import BaseVIB, train_one
+from skvib.base import BaseVIB, train_problems
+from skvib.monitor import warn_of_training
 from skvib.nn.evaluation import information_about_target
-from skvib.nn.trainer import fit_at, train
+from skvib.nn.problem import METHODS
+from skvib.nn.trainer import fit_at
 
-METHODS = ("exact", "amortized")
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
 INFORMATION_DRAWS = 4
 
 
 class PathTraining:
-    """Stands in for `train_one`: trains what one fit asks for at all betas, and answers with that fit's own.
+    """Stands in for `train_problems`: trains what one fit asks for at all betas, and answers with that fit's own.
 
     Attributes
     ----------
-    problem, settings, training
-        What was asked for last, and what came of it; `training.fits` has one for each of `training.betas`.
+    problem, settings
+        What was asked for last.
+    trainings : list of Training
+        What came of it: one for all betas, or one for each.
     """
 
     def __init__(self, betas, method="amortized"):
         self.betas, self.method = tuple(betas), method
-        self.train = train_one.get()
+        self.train = train_problems.get()
 
     def __enter__(self):
-        self.token = train_one.set(self)
+        self.token = train_problems.set(self)
         return self
 
     def __exit__(self, *exception):
-        train_one.reset(self.token)
+        train_problems.reset(self.token)
 
-    def __call__(self, problem, settings):
+    def __call__(self, problems, settings):
+        (problem,) = problems
         (own,) = problem.betas
         if own not in self.betas or problem.start is not None:
-            return self.train(problem, settings)
-        monitors = tuple(problem.monitors[0] if problem.monitors and beta == own else None for beta in self.betas)
-        self.problem, self.settings = replace(problem, betas=self.betas, monitors=monitors), settings
-        self.training = self._train_exactly() if self.method == "exact" else self.train(self.problem, settings)
-        return self.training.at(own)
+            return self.train(problems, settings)
+        self.problem, self.settings = problem, settings
+        watched = tuple(problem.monitors[0] if problem.monitors and beta == own else None for beta in self.betas)
+        if self.method == "amortized":
+            asked = [replace(problem, betas=self.betas, monitors=watched)]
+        else:
+            pairs = zip(self.betas, watched, strict=True)
+            asked = [replace(problem, betas=(beta,), monitors=(monitor,)) for beta, monitor in pairs]
+        self.trainings = self.train(asked, settings)
+        return [training_at(self.trainings, own)]
 
-    def _train_exactly(self):
-        watched = zip(self.betas, self.problem.monitors, strict=True)
-        problems = [replace(self.problem, betas=(beta,), monitors=(monitor,)) for beta, monitor in watched]
-        trainings = train(problems, self.settings)
-        return replace(trainings[0], betas=self.betas, fits=tuple(training.fits[0] for training in trainings))
+
+def training_at(trainings, beta):
+    """The training of a path at one of its betas; None if it has none there."""
+    found = [training.at(beta) for training in trainings if beta in training.betas]
+    return found[0] if found else None
 
 
 def beta_path(
@@ -130,9 +140,24 @@ def beta_path(
     validation = {"X_val": inputs_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     with PathTraining(betas, method) as trained:
         vib.fit(inputs, y, sample_weight, **validation)
+    if before is not None:
+        estimator.steps[:-1] = before.steps
     held_out = X_val is not None
     rows = (inputs_val, y_val, sample_weight_val) if held_out else (inputs, y, sample_weight)
-    return BetaPath(estimator, trained, rows, held_out)
+    return BetaPath(estimator, trained, _weighty(*rows), held_out)
+
+
+def _weighty(X, y, weights):
+    """The rows of positive weight."""
+    if weights is None:
+        return X, y, None
+    kept = np.flatnonzero(weights)
+    X, y = (part.iloc[kept] if hasattr(part, "iloc") else part[kept] for part in (_indexable(X), _indexable(y)))
+    return X, y, np.asarray(weights)[kept]
+
+
+def _indexable(part):
+    return part if hasattr(part, "iloc") or sparse.issparse(part) else np.asarray(part)
 
 
 def _check_betas(betas, beta_range, method):
@@ -188,9 +213,11 @@ class BetaPath:
     def __init__(self, estimator, trained, rows, held_out):
         self._estimator, self._method = estimator, trained.method
         self._problem, self._settings = replace(trained.problem, monitors=()), trained.settings
-        self._training = trained.training
-        self.betas = np.array(self._training.betas)
+        self._trainings = trained.trainings
+        self.betas = np.array(trained.betas)
         models = [self._fitted(beta)[1] for beta in self.betas]
+        for model, training in zip(models[1:], self._trainings[1:], strict=False):
+            warn_of_training(model, training, self._settings, entropy=None)
         self.rate = np.array([model.rate_ for model in models])
         self.distortion = np.array([model.distortion_ for model in models])
         self.latent_rates = np.array([model.latent_rates_ for model in models])
@@ -220,7 +247,8 @@ class BetaPath:
         Returns
         -------
         estimator : estimator of the kind that was given
-            With `beta` as its parameter. Its `history_` is that of the nearest beta of the path.
+            With `beta` as its parameter. Between two betas of the path its rates and its distortion are evaluated on
+            the training rows, which the path keeps, also when it is pickled; its `history_` is that of the nearest one.
 
         Raises
         ------
@@ -250,11 +278,12 @@ class BetaPath:
         return float(beta)
 
     def _training_at(self, beta):
-        training = self._training
-        if beta in training.betas:
-            return training.at(beta)
-        nearest = training.at(min(training.betas, key=lambda known: abs(math.log(known / beta))))
-        fit = fit_at(self._problem, self._settings, training.state, beta)
+        known = training_at(self._trainings, beta)
+        if known is not None:
+            return known
+        (training,) = self._trainings
+        nearest = training.at(min(training.betas, key=lambda other: abs(math.log(other / beta))))
+        fit = fit_at(replace(self._problem, betas=training.betas), self._settings, training.state, beta)
         fit = fit._replace(history=nearest.fits[0].history)
         return replace(nearest, fits=(fit,), state=nearest.state._replace(weights=fit.weights))
 
@@ -289,8 +318,9 @@ def _information(model, X, y, sample_weight):
     if model._likelihood() == "categorical":
         return (model._entropy(targets, weights) or 0.0) - np.average(model._distortion_samples(X, y), weights=weights)
     rng = check_random_state(model._seed)
-    chosen = rng.choice(len(y), size=min(len(y), INFORMATION_ROWS), replace=False, p=weights / weights.sum())
-    network, (x,) = model._inference(X[chosen])
-    noise = rng.standard_normal((INFORMATION_DRAWS, len(chosen), model._n_features_out))
-    y = model._target_tensor(targets[chosen], X.dtype).unsqueeze(0).to(network.center.device)
-    return information_about_target(network, x, y, torch.from_numpy(noise).to(network.center))
+    chosen = np.sort(rng.permutation(len(y))[:INFORMATION_ROWS])
+    z = model.sample_latent(X[chosen], INFORMATION_DRAWS, random_state=rng)
+    network, _ = model._inference(X[chosen])
+    z, w = (torch.from_numpy(part).to(network.center) for part in (z, weights[chosen]))
+    y = model._target_tensor(targets[chosen], X.dtype).to(z.device)
+    return information_about_target(network, z, y, w)

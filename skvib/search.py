@@ -14,7 +14,8 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB, StrOptions
-from skvib.path import METHODS, PathTraining
+from skvib.nn.problem import METHODS
+from skvib.path import PathTraining
 from skvib.together import fit_together
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -23,9 +24,8 @@ BETAS = np.geomspace(1e-5, 1.0, 13)
 def one_standard_error(cv_results):
     """The most compressed candidate whose mean score is within one standard error of the best one.
 
-    Pass it as `refit=` of GridSearchCV or any other search of scikit-learn, or ask BetaSearchCV for
-    ``selection="1se"``. The most compressed candidate is the one of the largest beta, then of the smallest
-    latent_dim.
+    Pass it as `refit=` of GridSearchCV or RandomizedSearchCV, or ask BetaSearchCV for ``selection="1se"``. The most
+    compressed candidate is the one of the largest beta, then of the smallest latent_dim.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def one_standard_error(cv_results):
     if not np.isfinite(means).any():
         raise ValueError("No candidate has a finite score.")
     compression = [_compression(params) for params in cv_results["params"]]
+    if max(compression)[0] == -np.inf:
+        raise ValueError(f"one_standard_error needs a search over beta; the parameters are {cv_results['params'][0]}.")
     best = int(np.nanargmax(means))
     n_splits = sum(name.startswith("split") and name.endswith("_test_score") for name in cv_results)
     splits = np.array([cv_results[f"split{split}_test_score"][best] for split in range(n_splits)])
@@ -71,11 +73,9 @@ def one_standard_error(cv_results):
 
 
 def _compression(params):
-    """What orders candidates by how much they compress."""
+    """What orders candidates by how much they compress; a candidate without beta, another model, does not."""
     named = {name.rpartition("__")[2]: value for name, value in params.items()}
-    if "beta" not in named:
-        raise ValueError(f"one_standard_error needs a search over beta; the parameters are {sorted(params)}.")
-    return named["beta"], -named.get("latent_dim", 0)
+    return named.get("beta", -np.inf), -named.get("latent_dim", 0)
 
 
 def log_likelihood_score(estimator, X, y, sample_weight=None):
@@ -105,7 +105,9 @@ def log_likelihood_score(estimator, X, y, sample_weight=None):
 
 
 def _chosen_has(method):
-    return available_if(lambda self: hasattr(getattr(self, "best_estimator_", self.estimator), method))
+    return available_if(
+        lambda self: bool(self.refit) and hasattr(getattr(self, "best_estimator_", self.estimator), method)
+    )
 
 
 class BetaSearchCV(GridSearchCV):
@@ -117,13 +119,13 @@ class BetaSearchCV(GridSearchCV):
     Parameters
     ----------
     estimator : estimator
-        A VIBClassifier or VIBRegressor, or anything that holds one as a parameter: a Pipeline, a
-        TransformedTargetRegressor.
+        A VIBClassifier or VIBRegressor, or anything that holds one as a parameter: a Pipeline, or, with a `scoring`
+        of yours, a TransformedTargetRegressor.
     param_grid : dict or list of dict, default=None
         As in GridSearchCV. By default 13 betas from 1e-5 to 1, evenly spaced in their logarithm.
     method : {"amortized", "exact"}, default="amortized"
         How fits that differ in beta alone are trained: as one network conditioned on log(beta), or as one each.
-        With "amortized" the refit trains all betas of the grid, too, and keeps the best one.
+        With "amortized" the refit of the one VIB estimator trains all betas of the grid, too, and keeps the best.
     selection : {"best", "1se"}, default="best"
         The candidate of the best mean score, or the most compressed one within a standard error of it.
     scoring : str, callable, list, tuple or dict, default=None
@@ -138,7 +140,7 @@ class BetaSearchCV(GridSearchCV):
     verbose : int, default=0
         As in GridSearchCV.
     pre_dispatch : int or str, default="2*n_jobs"
-        How many fits wait for their training at a time; by default all.
+        How many fits wait for their training at a time; by default all. Fewer share fewer networks.
     error_score : "raise" or numeric, default=np.nan
         As in GridSearchCV.
     return_train_score : bool, default=False
@@ -225,11 +227,11 @@ class BetaSearchCV(GridSearchCV):
         self._validate_params()
         if y is None:
             raise ValueError("BetaSearchCV requires y to be passed, but the target y is None.")
-        name = self._name_of_beta()
-        grid = self.param_grid if self.param_grid is not None else {name: BETAS.tolist()}
-        refit = self._refit()
+        names = self._names_of_beta()
+        grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
+        refit = self._refit(grid)
         with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit), fit_together(method=self.method):
-            betas = _betas_of(grid, name) if self.method == "amortized" else []
+            betas = _betas_of(grid, names[0]) if self.method == "amortized" and len(names) == 1 else []
             with PathTraining(betas), warnings.catch_warnings():
                 # at the upper end of a path a code may well carry nothing: the score will tell
                 warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
@@ -250,29 +252,39 @@ class BetaSearchCV(GridSearchCV):
         finally:
             vars(self).update(before)
 
-    def _name_of_beta(self):
+    def _names_of_beta(self):
+        """The parameters that are the beta of a VIB estimator."""
         parts = {"": self.estimator, **self.estimator.get_params(deep=True)}
-        names = [f"{name}__beta".lstrip("_") for name, part in parts.items() if isinstance(part, BaseVIB)]
+        names = [f"{name}__beta" if name else "beta" for name, part in parts.items() if isinstance(part, BaseVIB)]
         if not names:
-            raise TypeError(
-                f"BetaSearchCV needs a VIBClassifier or VIBRegressor in its estimator; got {self.estimator!r}."
-            )
+            raise TypeError(f"BetaSearchCV needs a VIBClassifier or VIBRegressor inside; got {self.estimator!r}.")
         if len(names) > 1 and self.param_grid is None:
             raise ValueError(f"The estimator has several betas, {names}: say which to search in param_grid.")
-        return names[0]
+        return names
 
     def _scoring(self, y):
         if self.scoring is not None:
             return self.scoring
-        has_one_label = type_of_target(y) in ("binary", "multiclass") and is_classifier(self.estimator)
-        return "neg_log_loss" if has_one_label else log_likelihood_score
+        if is_classifier(self.estimator) and type_of_target(y) in ("binary", "multiclass"):
+            return "neg_log_loss"
+        last = self.estimator
+        while isinstance(last, Pipeline):
+            last = last[-1]
+        if not isinstance(last, BaseVIB):
+            raise TypeError(f"{type(last).__name__} has no log-likelihood to choose by: pass `scoring`.")
+        return log_likelihood_score
 
-    def _refit(self):
-        if self.selection == "best" or self.refit is False:
+    def _refit(self, grid):
+        if self.selection == "best":
             return self.refit
-        if self.refit is not True:
+        if not isinstance(self.refit, bool):
             raise ValueError(f'selection="1se" chooses the candidate itself: leave refit=True; got {self.refit!r}.')
-        return one_standard_error
+        if not (self.scoring is None or isinstance(self.scoring, str) or callable(self.scoring)):
+            raise ValueError(f'selection="1se" chooses by a single metric; got scoring={self.scoring!r}.')
+        names = {name for part in ([grid] if isinstance(grid, dict) else grid) for name in part}
+        if not any(name.rpartition("__")[2] == "beta" for name in names):
+            raise ValueError(f'selection="1se" needs a search over beta; param_grid has {sorted(names)}.')
+        return self.refit and one_standard_error
 
     @_chosen_has("predict")
     def predict(self, X, **params):

@@ -2,7 +2,7 @@
 
 import contextvars
 import hashlib
-import pickle
+import io
 import threading
 import warnings
 from collections import deque
@@ -11,14 +11,15 @@ from dataclasses import replace
 from functools import partial
 
 import joblib
+import torch
+from joblib._parallel_backends import FallbackToBackend
 from joblib.parallel import ParallelBackendBase
 
-from skvib.base import train_alone, train_one
+from skvib.base import train_problems
 from skvib.nn.layers import SparseRows
-from skvib.nn.problem import Rows, Training
+from skvib.nn.problem import METHODS, Rows, Training
 from skvib.nn.trainer import train
 
-METHODS = ("exact", "amortized")
 # Callers that divide their work by the number of workers divide it by this many
 N_SHARES = 256
 # As many tasks as this are handed out before the first training
@@ -52,9 +53,12 @@ def fit_together(*, width=64, method="exact"):
 
     Notes
     -----
-    Every task keeps its own rows while it waits; the search's `pre_dispatch` bounds how many wait at once. Interrupting
-    (Ctrl-C) ends the stack that trains, whose estimators keep their best weights so far and warn.
-    A lock must not be held around a `fit`: another task that needs it would wait forever.
+    Every task keeps its own rows while it waits. The search's `pre_dispatch` bounds how many wait at once, and so
+    how many train together: with "amortized", leave it alone. With `early_stopping`, give a `random_state`: without
+    one every fit holds out other rows, and no two share a network.
+
+    Interrupting (Ctrl-C) ends the stack that trains, whose estimators keep their weights and warn, as a single
+    fit does. A lock must not be held around a `fit`: another task that needs it would wait forever.
 
     References
     ----------
@@ -76,7 +80,7 @@ def fit_together(*, width=64, method="exact"):
 
 
 class TogetherBackend(ParallelBackendBase):
-    """What `fit_together` sets; the calls of all levels of nesting share one `_Gathering`."""
+    """What `fit_together` sets. Each joblib.Parallel gets one of its own; all levels of nesting share a gathering."""
 
     supports_retrieve_callback = True
     supports_sharedmem = True
@@ -89,19 +93,19 @@ class TogetherBackend(ParallelBackendBase):
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}; got {method!r}.")
         self.width, self.method = width, method
-        self.n_workers = N_SHARES
+        self.is_own = False
 
     def effective_n_jobs(self, n_jobs):
         if n_jobs == 0:
             raise ValueError("n_jobs == 0 in Parallel has no meaning")
-        return self.n_workers
+        return N_TASKS if self.is_own else N_SHARES
 
     def configure(self, n_jobs=1, parallel=None, **kwargs):
-        self.n_workers = N_TASKS
+        if not self.is_own:
+            own = TogetherBackend(self.nesting_level, self.width, self.method)
+            own.is_own = True
+            raise FallbackToBackend(own)
         return self.effective_n_jobs(n_jobs)
-
-    def terminate(self):
-        self.n_workers = N_SHARES
 
     def get_nested_backend(self):
         return TogetherBackend(self.nesting_level + 1, self.width, self.method), None
@@ -118,6 +122,8 @@ class TogetherBackend(ParallelBackendBase):
         task = _Task(self.gathering, self.call, func, callback, train_in_turn)
         self.gathering.ready.append(task)
         return task
+
+    apply_async = submit  # its name before joblib 1.5
 
     def retrieve_result_callback(self, out):
         return out.take()
@@ -136,13 +142,17 @@ class _Abandoned(BaseException):
 
 
 class _Call:
-    """The unfinished tasks of one call of joblib.Parallel; `parent` is the task that waits for them."""
+    """The unfinished tasks of one call of joblib.Parallel; `parent` is the task that waits for them.
+
+    Its tasks start with the context and the warnings of whoever made the call.
+    """
 
     def __init__(self):
-        self.tasks, self.parent, self.has_failed = {}, None, False
+        self.tasks, self.parent, self.error = {}, None, None
+        self.context, self.warnings = contextvars.copy_context(), _warning_state()
 
     def is_settled(self):
-        return not self.tasks or self.has_failed
+        return not self.tasks or self.error is not None
 
 
 class _Player:
@@ -153,35 +163,35 @@ class _Player:
 
 
 class _Task(_Player):
-    """A piece of work in a thread of its own, in a copy of the context and the warnings of its submitter."""
+    """A piece of work in a thread of its own."""
 
     def __init__(self, gathering, call, work, callback, train_in_turn):
         super().__init__(gathering.lock)
         self.gathering, self.call, self.callback = gathering, call, callback
-        self.work = partial(contextvars.copy_context().run, self._in_context, work, train_in_turn)
-        self.warnings = _warning_state()
+        self.work = partial(call.context.copy().run, self._in_context, work, train_in_turn)
         self.thread, self.resumer = None, None
-        self.is_abandoned, self.is_finished = False, False
+        self.has_begun, self.is_finished, self.is_abandoned = False, False, False
         self.request, self.answer = None, None
         call.tasks[self] = None
 
     def _in_context(self, work, train_in_turn):
         _gathering.set(self.gathering)
-        train_one.set(train_in_turn)
+        train_problems.set(train_in_turn)
         return work()
 
     def run(self):
         """The thread: wait for the first turn, work, and give the turn back for good."""
-        self.gathering.await_turn(self)
-        _set_warning_state(self.warnings)
+        if not self.gathering.await_first_turn(self):
+            return
         result = error = None
         try:
+            _set_warning_state(self.call.warnings)
             if not self.is_abandoned:
                 result = self.work()
         except BaseException as raised:
             error = raised
         self.work, self.outcome = None, (result, error)
-        self.gathering.finish(self, failed=error is not None)
+        self.gathering.finish(self, error)
 
     def take(self):
         (result, error), self.outcome = self.outcome, None
@@ -202,7 +212,7 @@ class _Gathering:
     def __init__(self):
         self.lock = threading.Lock()
         self.owner = self.active = _Player(self.lock)
-        self.ready, self.waiting = deque(), []
+        self.ready, self.waiting, self.stored = deque(), [], {}
 
     # In the thread of whoever has the turn
 
@@ -212,37 +222,47 @@ class _Gathering:
             if not call.is_settled():
                 call.parent = self.active
                 self._pass_turn(self.active)
-            return
-        while not call.is_settled():
-            if self.ready:
-                self._resume(self.ready.popleft())
-            else:
-                self._train()
+        else:
+            while not call.is_settled():
+                if self.ready:
+                    self._resume(self.ready.popleft())
+                else:
+                    self._train()
+        if isinstance(call.error, _CallbackError):
+            raise call.error.__cause__
 
-    def train(self, method, width, problem, settings):
+    def train(self, method, width, problems, settings):
         """What the fit of a task calls instead of training at once."""
         task = self.active
         if task.thread is not threading.current_thread():
-            return train_alone(problem, settings)
-        task.request = method, width, problem, settings
-        del problem
-        self.waiting.append(task)
+            return train(problems, settings)
+        for problem in problems:
+            problem.rows = _stored_once(problem.rows, self.stored)
+            problem.validation = problem.validation and _stored_once(problem.validation, self.stored)
+        if not task.is_abandoned:
+            task.request = method, width, problems, settings
+            self.waiting.append(task)
         self._pass_turn(task)
-        answer, task.answer = task.answer, None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        answers, task.answer = task.answer, None
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return answers
 
     def abandon(self, call):
         """Drop the call's tasks that have not begun, and unwind those that have."""
-        for task in call.tasks:
-            task.is_abandoned = True
+        state = _warning_state()
+        with self.lock:
+            for task in call.tasks:
+                task.is_abandoned = True
+                task.turn.notify()
         # an interrupted owner waits here for the task that has the turn
         self._await_return(self.owner if self.active.thread is not threading.current_thread() else self.active)
+        _set_warning_state(state)
+        self.ready = deque(task for task in self.ready if task.call is not call)
+        self.waiting = [task for task in self.waiting if task.call is not call]
         for task in list(call.tasks):
-            self.ready = deque(other for other in self.ready if other is not task)
-            self.waiting = [other for other in self.waiting if other is not task]
-            while task.thread is not None and not task.is_finished:
+            while task.has_begun and not task.is_finished:
                 self._resume(task)
         call.tasks.clear()
 
@@ -251,8 +271,7 @@ class _Gathering:
         me, state = self.active, _warning_state()
         task.resumer = me
         if task.thread is None:
-            task.thread = threading.Thread(target=task.run, name="skvib-task", daemon=True)
-            task.thread.start()
+            self._start_thread(task)
         try:
             with self.lock:
                 self.active = task
@@ -260,36 +279,59 @@ class _Gathering:
         finally:
             _set_warning_state(state)
 
+    def _start_thread(self, task):
+        thread = threading.Thread(target=task.run, name="skvib-task", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"{len(self.waiting)} fits wait to be trained together, and the system gives no thread to one more. "
+                "Let fewer wait at a time: pass the search a number as pre_dispatch."
+            ) from error
+        task.thread = thread
+
     def _await_return(self, me):
         with self.lock:
             while self.active is not me:
                 self.active.turn.notify()
                 me.turn.wait()
 
+    # In the thread of a task
+
+    def await_first_turn(self, task):
+        """Whether it came; not if the task was abandoned before."""
+        with self.lock:
+            while self.active is not task:
+                if task.is_abandoned:
+                    return False
+                task.turn.wait()
+            task.has_begun = True
+        return True
+
     def _pass_turn(self, task):
-        """Give the turn of a task back, and return when it has it again."""
+        """Give the turn back, and return when it comes again."""
         if task.is_abandoned:
             raise _Abandoned
         state = _warning_state()
         with self.lock:
             self.active = task.resumer
             self.active.turn.notify()
-        self.await_turn(task)
+            while self.active is not task:
+                task.turn.wait()
         _set_warning_state(state)
         if task.is_abandoned:
             raise _Abandoned
 
-    def await_turn(self, task):
-        with self.lock:
-            while self.active is not task:
-                task.turn.wait()
-
-    def finish(self, task, failed):
+    def finish(self, task, error):
         call = task.call
         call.tasks.pop(task, None)
         if not task.is_abandoned:
-            task.callback(task)
-            call.has_failed |= failed
+            try:
+                task.callback(task)
+            except BaseException as raised:
+                error = _CallbackError()
+                error.__cause__ = raised
+            call.error = call.error or error
             if call.parent is not None and call.is_settled():
                 self.ready.append(call.parent)
                 call.parent = None
@@ -298,9 +340,11 @@ class _Gathering:
             self.active = task.resumer
             self.active.turn.notify()
 
+    # In the thread of the owner
+
     def _train(self):
-        """Train what all tasks wait for, in the owner's thread."""
-        tasks, self.waiting = self.waiting, []
+        """Train what all tasks wait for."""
+        tasks, self.waiting, self.stored = self.waiting, [], {}
         requests = [task.request for task in tasks]
         for task in tasks:
             task.request = None
@@ -309,22 +353,27 @@ class _Gathering:
             self.ready.append(task)
 
 
+class _CallbackError(Exception):
+    """joblib's callback failed, which itself would have told joblib; its cause is what went wrong."""
+
+
 def _train_together(requests):
-    """A Training or an exception for each request (method, width, problem, settings)."""
-    stored, groups = {}, {}
-    for index, (method, width, problem, settings) in enumerate(requests):
-        problem = _stored_once(problem, stored)
+    """Lists of a Training or an exception for each problem of the requests (method, width, problems, settings)."""
+    groups = {}
+    asked = [(i, k, *request) for i, request in enumerate(requests) for k in range(len(request[2]))]
+    for i, k, method, width, problems, settings in asked:
+        problem = problems[k]
         alone = method == "exact" or problem.start is not None or len(problem.betas) > 1 or 0.0 in problem.betas
-        key = index if alone else (width, settings, _all_but_beta(problem))
-        groups.setdefault(key, (width, settings, {}))[-1][index] = problem
-    trainings = {}
+        key = (i, k) if alone else (width, settings, _all_but_beta(problem))
+        groups.setdefault(key, (width, settings, {}))[-1][i, k] = problem
+    answers = [[None] * len(problems) for _, _, problems, _ in requests]
     for (width, settings), batch in _by_settings(groups.values()).items():
-        answers = _train_or_fail([_merged(list(group.values())) for group in batch], settings, width)
-        for group, answer in zip(batch, answers, strict=True):
-            for index, problem in group.items():
-                shared = len(group) > 1 and isinstance(answer, Training)
-                trainings[index] = answer.at(problem.betas[0]) if shared else answer
-    return [trainings[index] for index in range(len(requests))]
+        trainings = _train_or_fail([_merged(list(group.values())) for group in batch], settings, width)
+        for group, training in zip(batch, trainings, strict=True):
+            for (i, k), problem in group.items():
+                shared = len(group) > 1 and isinstance(training, Training)
+                answers[i][k] = training.at(problem.betas[0]) if shared else training
+    return answers
 
 
 def _by_settings(groups):
@@ -348,20 +397,22 @@ def _merged(problems):
 
 
 def _train_or_fail(problems, settings, width):
-    """A Training for each problem; if the stack fails, each is trained alone, and the guilty one gets its exception."""
+    """A Training or an exception for each problem.
+
+    If the stack fails, each is trained alone and unwatched (its monitors saw the epochs before), and the guilty one
+    gets its exception.
+    """
     try:
         return train(problems, settings, width)
     except Exception as error:
         if len(problems) == 1:
             return [error]
-    return [_train_or_fail([problem], settings, width)[0] for problem in problems]
+    return [_train_or_fail([replace(problem, monitors=())], settings, width)[0] for problem in problems]
 
 
-def _stored_once(problem, stored):
-    """The problem with tensors that are the same objects wherever their values are equal."""
-    rows = Rows(*(_interned(part, stored) for part in problem.rows))
-    validation = problem.validation and Rows(*(_interned(part, stored) for part in problem.validation))
-    return replace(problem, rows=rows, validation=validation)
+def _stored_once(rows, stored):
+    """Rows whose parts are the same objects wherever their values are equal."""
+    return Rows(*(_interned(part, stored) for part in rows))
 
 
 def _interned(part, stored):
@@ -376,12 +427,19 @@ def _interned(part, stored):
 def _all_but_beta(problem):
     """What two problems share that differ in beta alone; their rows are stored once."""
     parts = (*problem.rows, *(problem.validation or ()))
-    try:
-        encoder = problem.encoder and pickle.dumps(problem.encoder)
-    except Exception:  # a module that cannot be compared with another
-        encoder = id(problem.encoder)
     seed = None if problem.any_seed else problem.seed
+    encoder = problem.encoder and _content(problem.encoder)
     return tuple(map(id, parts)), problem.latent_dim, problem.n_steps, seed, encoder
+
+
+def _content(module):
+    """The module as bytes, or its identity if it cannot be written."""
+    stream = io.BytesIO()
+    try:
+        torch.save(module, stream)
+    except Exception:
+        return id(module)
+    return stream.getvalue()
 
 
 def _warning_state():

@@ -14,8 +14,8 @@ ALLOWED = {
     "__init__": {"classifier", "regressor", "path", "search", "together"},
     "classifier": {"base"},
     "regressor": {"base", "rows"},
-    "search": {"base", "path", "together"},
-    "path": {"base", "nn.evaluation", "nn.trainer"},
+    "search": {"base", "path", "nn.problem", "together"},
+    "path": {"base", "monitor", "nn.evaluation", "nn.problem", "nn.trainer"},
     "together": {"base", "nn.layers", "nn.problem", "nn.trainer"},
     "base": {
         "fitted",

@@ -1,4 +1,4 @@
-"""On joblib's other backends, loky, threading and dask, and with a share of the work trained together on each worker."""
+"""On joblib's other backends, loky, threading and dask; and each worker's share trained together."""
 
 import joblib
 import numpy as np
@@ -10,8 +10,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import skvib.together
 from skvib import BetaSearchCV, VIBClassifier, fit_together
 
-FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 10, "learning_rate_init": 1e-2, "random_state": 0}
-GRID = {"beta": [1e-3, 1e-2, 1e-1]}
+FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 40, "learning_rate_init": 1e-2, "random_state": 0}
+GRID = {"beta": [1e-4, 1e-3, 1e-2]}
 
 
 @pytest.fixture(scope="module")

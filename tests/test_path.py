@@ -121,15 +121,48 @@ def test_a_path_of_a_regression_compresses_and_bounds_information(noise):
     assert np.mean(np.abs(mean - y_val) < 1.645 * std) == pytest.approx(0.9, abs=0.07)
 
 
-def test_weights_are_copies_on_a_path(iris):
+@pytest.mark.parametrize("kind", [VIBClassifier, VIBRegressor])
+def test_weights_are_copies_on_a_path(iris, kind):
     X, y = iris
     weights = np.random.default_rng(0).integers(0, 3, size=150)
     copies = np.repeat(np.arange(150), weights)
-    options = {"betas": 3, "X_val": X, "y_val": y}
-    one = beta_path(VIBClassifier(**FAST), X, y, sample_weight=weights, **options)
-    other = beta_path(VIBClassifier(**FAST), X[copies], y[copies], **options)
+    one = beta_path(kind(**FAST), X, y, betas=3, sample_weight=weights, X_val=X, y_val=y, sample_weight_val=weights)
+    other = beta_path(kind(**FAST), X[copies], y[copies], betas=3, X_val=X[copies], y_val=y[copies])
     np.testing.assert_array_equal(one.rate, other.rate)
-    np.testing.assert_array_equal(one.log_likelihoods, other.log_likelihoods)
+    np.testing.assert_allclose(one.log_likelihoods, other.log_likelihoods, rtol=1e-6)
+    np.testing.assert_allclose(one.information, other.information, atol=0.05)
+
+
+def test_rows_of_no_weight_may_hold_anything(iris):
+    X, y = iris
+    weights, labels = np.ones(150), y.copy()
+    weights[0], labels[0] = 0.0, 7
+    path = beta_path(VIBClassifier(**FAST | {"max_iter": 2}), X, labels, betas=2, sample_weight=weights)
+    assert np.isfinite(path.log_likelihoods).all()
+
+
+def test_many_draws_and_rows_bound_information():
+    X, y = make_friedman1(1500, noise=1.0, random_state=0)
+    model = VIBRegressor(**FAST | {"max_iter": 5}, n_predict_draws=64, decoder_hidden_layer_sizes=(64,))
+    assert np.isfinite(beta_path(model, X, y, betas=2).information).all()
+
+
+def test_cached_transformers_are_kept(digits, tmp_path):
+    X, X_val, y, _ = digits
+    model = Pipeline(
+        [("scale", StandardScaler()), ("pass", StandardScaler()), ("vib", VIBClassifier(**FAST | {"max_iter": 2}))],
+        memory=str(tmp_path),
+    )
+    assert beta_path(model, X, y, betas=2).at_beta(1.0).predict(X_val).shape == (len(X_val),)
+
+
+def test_each_exact_fit_stops_by_itself(digits):
+    X, X_val, y, y_val = digits
+    model = VIBClassifier(**FAST | {"max_iter": 200}, early_stopping=True, n_iter_no_change=3, tol=1e-2)
+    path = beta_path(model, X, y, betas=[1e-4, 0.5], X_val=X_val, y_val=y_val, method="exact")
+    models = [path.at_beta(beta) for beta in path.betas]
+    assert models[0].n_iter_ != models[1].n_iter_
+    assert [model.n_iter_ for model in models] == [len(model.loss_curve_) for model in models]
 
 
 def test_validation_rows_stop_a_path(digits):

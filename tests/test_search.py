@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, fit_together, one_standard_error
@@ -115,6 +115,7 @@ def test_one_standard_error_serves_any_search(iris):
     unrefitted = BetaSearchCV(model, grid, selection="1se", refit=False, method="exact").fit(*iris)
     assert unrefitted.best_params_ == search.best_params_
     assert not hasattr(unrefitted, "best_estimator_")
+    assert not hasattr(unrefitted, "predict")
 
 
 def results(scores, params):
@@ -163,6 +164,19 @@ def test_a_vib_step_in_the_middle_is_found(iris):
     assert search.predict(iris[0]).shape == (150,)
 
 
+def test_with_two_vib_steps_each_keeps_its_own_beta(iris):
+    model = make_pipeline(VIBClassifier(**FAST | {"beta": 1e-2}), VIBRegressor(**FAST))
+    search = BetaSearchCV(model, {"vibregressor__beta": [1e-3, 1e-2]}, cv=2).fit(*iris)
+    assert search.best_estimator_[0].beta == 1e-2
+    assert search.best_estimator_[1].beta == search.best_params_["vibregressor__beta"]
+
+
+def test_a_model_without_beta_may_be_in_the_grid(iris):
+    grid = [{"model": [VIBClassifier(**FAST)], "model__beta": [1e-3, 1e-2]}, {"model": [LogisticRegression()]}]
+    search = BetaSearchCV(Pipeline([("model", VIBClassifier())]), grid, cv=2, selection="1se").fit(*iris)
+    assert "model__beta" in search.best_params_
+
+
 def test_searches_nest(iris):
     scores = cross_val_score(BetaSearchCV(VIBClassifier(**FAST), GRID, cv=2), *iris, cv=3)
     with fit_together(method="amortized"):
@@ -193,6 +207,8 @@ def test_a_scorer_without_log_likelihood_says_so(friedman):
     model = TransformedTargetRegressor(VIBRegressor(**FAST))
     with pytest.raises(TypeError, match="pass another `scoring`"):
         log_likelihood_score(model.fit(X, y), X, y)
+    with pytest.raises(TypeError, match="pass `scoring`"):
+        BetaSearchCV(model).fit(X, y)
     search = BetaSearchCV(model, {"regressor__beta": [1e-2, 1e-1]}, scoring="r2", cv=2).fit(X, y)
     assert search.best_score_ > 0.5
 
@@ -209,6 +225,10 @@ def test_arguments_are_checked_before_any_training(iris):
         BetaSearchCV(LogisticRegression()).fit(*iris)
     with pytest.raises(ValueError, match="several betas"):
         BetaSearchCV(make_pipeline(model, VIBClassifier())).fit(*iris)
+    with pytest.raises(ValueError, match="single metric"):
+        BetaSearchCV(model, selection="1se", scoring=["accuracy", "neg_log_loss"]).fit(*iris)
+    with pytest.raises(ValueError, match="needs a search over beta"):
+        BetaSearchCV(model, {"latent_dim": [1, 2]}, selection="1se").fit(*iris)
     with pytest.raises(ValueError, match="requires y"):
         BetaSearchCV(model).fit(iris[0])
     with pytest.raises(NotFittedError):

@@ -4,6 +4,7 @@ import faulthandler
 import random
 import signal
 import threading
+import time
 import warnings
 
 import joblib
@@ -277,6 +278,107 @@ def test_generators_of_joblib_work():
         assert sorted(results) == pytest.approx(sorted(expected), abs=1e-5)
 
 
+def test_two_generators_may_be_open_at_once():
+    def fit(seed):
+        return VIBClassifier(**FAST | {"random_state": seed}).fit(*load_iris(return_X_y=True)).n_iter_
+
+    with fit_together():
+        first, second = (
+            joblib.Parallel(return_as="generator")(joblib.delayed(fit)(seed) for seed in range(2)) for _ in range(2)
+        )
+        assert list(first) == list(second) == [20, 20]
+
+
+def test_late_tasks_start_like_the_first(iris):
+    def report(number):
+        VIBClassifier(**FAST | {"max_iter": 1}).fit(*iris)
+        return np.geterr()["divide"]
+
+    with np.errstate(divide="raise"), fit_together():
+        assert joblib.Parallel(pre_dispatch=1)(joblib.delayed(report)(n) for n in range(3)) == ["raise"] * 3
+
+
+def test_a_task_that_fits_while_it_is_unwound_is_not_trained(iris):
+    def fail():
+        VIBClassifier(**FAST | {"max_iter": 1}).fit(*iris)
+        raise LookupError
+
+    def fit_twice():
+        try:
+            VIBClassifier(**FAST | {"max_iter": 1, "latent_dim": 1}).fit(*iris)
+            joblib.Parallel()(joblib.delayed(fail)() for _ in range(2))
+            VIBClassifier(**FAST).fit(*iris)
+        finally:
+            VIBClassifier(**FAST).fit(*iris)
+
+    def nested():
+        try:
+            joblib.Parallel()([joblib.delayed(fit_twice)(), joblib.delayed(fail)()])
+        except LookupError:
+            return VIBClassifier(**FAST).fit(*iris).n_iter_
+
+    with fit_together():
+        assert joblib.Parallel()(joblib.delayed(nested)() for _ in range(2)) == [20, 20]
+    assert not task_threads()
+
+
+def test_an_iterable_that_fails_late_raises(iris):
+    def jobs():
+        yield joblib.delayed(VIBClassifier(**FAST | {"max_iter": 1}).fit)(*iris)
+        raise GeneratorExit("no more")
+
+    with fit_together(), pytest.raises((GeneratorExit, RuntimeError)):
+        joblib.Parallel(pre_dispatch=1)(jobs())
+    assert not task_threads()
+
+
+def test_no_thread_to_start_is_said(iris, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with fit_together(), pytest.raises(RuntimeError, match="pre_dispatch"):
+        grid_search().fit(*iris)
+
+
+class FailsInAnEpoch:
+    """A callback that breaks."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            raise LookupError("broken callback")
+
+
+def test_a_callback_that_fails_fails_its_own_fit(iris):
+    pytest.importorskip("sklearn.callback")
+    watched = VIBClassifier(**FAST).set_callbacks(FailsInAnEpoch())
+    with pytest.raises(LookupError, match="broken callback"):
+        watched.fit(*iris)
+    models = [watched, VIBClassifier(**FAST), VIBClassifier(**FAST | {"beta": 0.1})]
+
+    def fit(model):
+        try:
+            return (
+                clone(model).set_params(**model.get_params()).fit(*iris) if model is not watched else model.fit(*iris)
+            )
+        except Exception as error:
+            return error
+
+    with fit_together():
+        results = joblib.Parallel()(joblib.delayed(fit)(model) for model in models)
+    assert isinstance(results[0], LookupError)
+    assert [model.n_iter_ for model in results[1:]] == [20, 20]
+
+
 def test_a_thread_that_a_task_starts_trains_by_itself(iris):
     def fit_in_a_thread():
         model = VIBClassifier(**FAST)
@@ -326,6 +428,22 @@ def test_other_seeds_and_weights_are_other_groups(iris, stacks):
     assert stacks == [3]
 
 
+def test_equal_modules_share_a_network_and_others_do_not(iris, stacks):
+    modules = [torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)]
+    grid = {"encoder": modules, "beta": BETAS}
+    with fit_together(method="amortized"):
+        GridSearchCV(VIBClassifier(**FAST), grid, cv=2, refit=False).fit(*iris)
+    assert stacks == [4]
+
+
+def test_frozen_and_trainable_modules_train_apart(iris):
+    frozen = torch.nn.Linear(4, 3).requires_grad_(False)
+    search = GridSearchCV(VIBClassifier(**FAST), {"encoder": [torch.nn.Linear(4, 3), frozen]}, cv=2, refit=False)
+    with fit_together():
+        together = clone(search).fit(*iris).cv_results_["mean_test_score"]
+    np.testing.assert_allclose(together, clone(search).fit(*iris).cv_results_["mean_test_score"])
+
+
 def test_lone_problems_train_exactly(iris):
     with fit_together(method="amortized"):
         together = cross_validate(pipeline(), *iris, cv=3, return_estimator=True)["estimator"]
@@ -363,7 +481,13 @@ def test_a_shared_network_can_go_on_as_a_plain_one(diabetes):
 
 
 def task_threads():
-    return [thread for thread in threading.enumerate() if thread.name == "skvib-task"]
+    """Threads of tasks that do not come to their end by themselves."""
+    for _ in range(500):
+        threads = [thread for thread in threading.enumerate() if thread.name == "skvib-task"]
+        if not threads:
+            break
+        time.sleep(0.01)
+    return threads
 
 
 SMALL = {"hidden_layer_sizes": (2,), "latent_dim": 1, "max_iter": 2, "random_state": 0}

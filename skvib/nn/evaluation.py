@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -52,14 +51,16 @@ def _signs(
     return stack(pad(pad(drawn), dim=1)).mul_(2.0).sub_(1.0)
 
 
-def information_about_target(network: VIBNetwork, x: Tensor, y: Tensor, noise: Tensor) -> float:
-    """A lower bound of I(Z;Y) from n rows of one network, with noise (S, n, latent_dim), nats; at most log n.
+def information_about_target(network: VIBNetwork, z: Tensor, y: Tensor, weights: Tensor) -> float:
+    """A lower bound of I(Z;Y) from S codes of each of n rows of one network, (S, n, latent_dim), nats.
 
-    InfoNCE with critic log q(y|z) (Poole et al. 2019): the mean of log q(y_i|z_i) - log mean_j q(y_j|z_i).
+    InfoNCE with critic log q(y|z) (Poole et al. 2019): the mean of log q(y_i|z_i) - log mean_j q(y_j|z_i), with the
+    means weighted by the rows; at most log n.
     """
-    eta = network.decode(network(x).sample(noise.unsqueeze(0)).flatten(1, 2))[0]
-    n, terms = len(x[0]), []
-    for row, parameters in enumerate(eta):
-        log_q = -network.likelihood.record(parameters.expand(1, n, -1), y)[0][0]
-        terms.append(log_q[row % n] - torch.logsumexp(log_q, 0))
-    return float(torch.stack(terms).mean()) + math.log(n)
+    shares, bound = weights / weights.sum(), 0.0
+    others = y.unsqueeze(0).expand(len(y), *y.shape)
+    for codes in z:
+        eta = network.decode(codes.unsqueeze(0))[0].unsqueeze(1).expand(-1, len(y), -1)
+        log_q = -network.likelihood.record(eta, others)[0]
+        bound = bound + (shares * (log_q.diagonal() - torch.logsumexp(log_q + shares.log(), 1))).sum() / len(z)
+    return float(bound)

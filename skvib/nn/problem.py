@@ -24,6 +24,7 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 CHUNK_ROWS = 512
+METHODS = ("exact", "amortized")
 History = dict[str, list[float]]
 
 
@@ -57,7 +58,7 @@ class State(NamedTuple):
     n_epochs: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Problem:
     """What one network learns, and from which seed; its result depends on nothing else.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,19 +17,34 @@ from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
-from skvib.nn.problem import Fit, History, Pool, Problem, Settings, State, Training, pad, stack
+from skvib.nn.problem import (
+    Fit,
+    History,
+    Monitor,
+    Pool,
+    Problem,
+    Settings,
+    State,
+    Training,
+    available_device,
+    pad,
+    stack,
+)
 
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 # nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
 
 
-def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> list[Training]:
-    """Train every problem, in stacks of at most `width` of those that can share one."""
+def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> list[Training | Exception]:
+    """Train every problem, in stacks of at most `width` of those that can share one.
+
+    A monitor's exception ends its own network alone: in a stack of several it takes the place of the Training.
+    """
     groups: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
         groups.setdefault(_stack_key(problem), []).append(index)
-    results: dict[int, Training] = {}
+    results: dict[int, Training | Exception] = {}
     for members in (part for group in groups.values() for part in _parts(group, width)):
         trained = _Stack([problems[index] for index in members], settings)
         # inference mode saves a sixth of a small network's time, but forbids the autograd of a user's module
@@ -52,7 +67,7 @@ def _stack_key(problem: Problem) -> tuple:
         isinstance(problem.rows.inputs, Tensor),
         problem.rows.inputs.dtype,
         problem.validation is None,
-        problem.encoder is None,
+        problem.encoder and tuple((n, p.shape, p.requires_grad) for n, p in problem.encoder.named_parameters()),
         problem.start and (problem.start.n_steps, problem.start.n_epochs),
     )
 
@@ -122,9 +137,10 @@ class _Stack:
         self.kept = values.clone()
         self.states: list[State | None] = [None] * len(self.problems)
         names = ("loss", "distortion", "rate")
+        self.failures: dict[int, Exception] = {}
         self.histories: list[list[History]] = [[{n: [] for n in names} for _ in p.betas] for p in self.problems]
 
-    def run(self) -> list[Training]:
+    def run(self) -> list[Training | Exception]:
         settings, n_total = self.settings, self.settings.max_iter * self.n_steps
         n_warm = 0 if self.problems[0].start else math.ceil(settings.beta_warmup * n_total)
         try:
@@ -144,7 +160,9 @@ class _Stack:
         except KeyboardInterrupt:
             self._close("interrupted")
         self._close("max_iter")
-        return self._results()
+        if len(self.problems) == 1 and self.failures:
+            raise self.failures[0]
+        return [self.failures.get(m, training) for m, training in enumerate(self._results())]
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
@@ -242,7 +260,8 @@ class _Stack:
 
     def _means_by_beta(self, values: Tensor, weights: Tensor, beta: Tensor) -> Tensor:
         """Means (2, M, K) of the terms (2, M, n) over the rows whose beta is nearest to each of the path."""
-        nearest = (beta.log().unsqueeze(-1) - self.betas.log().unsqueeze(1)).abs().argmin(-1)
+        log_betas = self.betas[0].log()
+        nearest = torch.bucketize(beta.log(), (log_betas[1:] + log_betas[:-1]) / 2)
         shape = (*weights.shape[:1], self.betas.shape[1])
         totals = weights.new_zeros(shape).scatter_add_(-1, nearest, weights)
         sums = values.new_zeros(2, *shape).scatter_add_(-1, nearest.expand(2, -1, -1), values)
@@ -285,11 +304,9 @@ class _Stack:
             histories = self.histories[m]
             epoch, loss = len(histories[0]["loss"]), _last_mean(histories, "loss")
             score = _last_mean(histories, "validation_log_likelihood") if by_validation else -loss
-            stops = [
-                monitor.end_epoch(histories[k], partial(self._snapshot, m, k))
-                for k, monitor in enumerate(self.problems[m].monitors)
-                if monitor is not None
-            ]
+            stops = self._watch(m, partial(self._end_epoch, m))
+            if m in self.failures:
+                continue
             limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
             if not abs(loss) <= limit or math.isnan(score):
                 self._close("diverged", m)
@@ -309,9 +326,19 @@ class _Stack:
     def _begin(self) -> None:
         self.begun = self._current().clone()
         for m in self._open():
-            for monitor in self.problems[m].monitors:
-                if monitor is not None:
-                    monitor.begin_epoch()
+            self._watch(m, lambda k, monitor: monitor.begin_epoch())
+
+    def _end_epoch(self, m: int, k: int, monitor: Monitor) -> bool:
+        return monitor.end_epoch(self.histories[m][k], partial(self._snapshot, m, k))
+
+    def _watch(self, m: int, call: Callable[[int, Monitor], Any]) -> list[Any]:
+        """What each monitor of a network answers; a network whose monitor fails is closed."""
+        try:
+            return [call(k, monitor) for k, monitor in enumerate(self.problems[m].monitors) if monitor is not None]
+        except Exception as error:
+            self.failures[m] = error
+            self._close("monitor", m)
+            return []
 
     def _open(self) -> list[int]:
         return [m for m, reason in enumerate(self.reasons) if reason is None]
@@ -360,6 +387,7 @@ class _Stack:
 @torch.inference_mode()
 def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> Fit:
     """The plain network that a trained path, `state`, is at any beta of its range; it has no history."""
+    settings = replace(settings, device=available_device(settings.device))
     trained = _Stack([replace(problem, start=state)], settings)
     trained.betas = trained.betas.new_tensor([[beta]])
     return trained._fits(0)[0]._replace(history={})
