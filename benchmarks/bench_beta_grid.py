@@ -89,7 +89,7 @@ def compare_paths(name):
     X, y = LOADERS[name]()
     X, X_val, y, y_val = train_test_split(X, y, test_size=0.3, random_state=0)
     held_out = {"X_val": X_val, "y_val": y_val}
-    batches = round(len(X) / np.clip(len(X) / 8, 32, 200))  # batch_size="auto"
+    batches = int(np.ceil(len(X) / np.clip(len(X) / 8, 32, 200)))  # batch_size="auto"
     before = None
     for steps in STEPS:
         epochs = steps // batches

@@ -329,9 +329,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _n_steps_of(self, n_rows):
         """Steps of an epoch."""
-        if self.batch_size != "auto":
-            return math.ceil(n_rows / self.batch_size)
-        return max(1, round(n_rows / np.clip(n_rows / 8, *AUTO_BATCH_SIZES)))
+        size = np.clip(n_rows / 8, *AUTO_BATCH_SIZES) if self.batch_size == "auto" else self.batch_size
+        return math.ceil(n_rows / size)
 
     def _settings(self, has_validation, incremental, device):
         if self.latent_dim != self._n_features_out:

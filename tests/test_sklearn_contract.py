@@ -37,8 +37,8 @@ ESTIMATORS = [
     VIBClassifier(),
     VIBRegressor(),
     BetaSearchCV(VIBClassifier(**SMALL), cv=2),
-    BetaSearchCV(VIBRegressor(**SMALL), cv=2),
-    BetaSearchCV(make_pipeline(StandardScaler(), VIBClassifier(**SMALL)), cv=2),
+    BetaSearchCV(VIBRegressor(**SMALL), {"beta": [1e-3, 1e-1]}, cv=2),
+    BetaSearchCV(make_pipeline(StandardScaler(), VIBClassifier(**SMALL)), {"vibclassifier__beta": [1e-3, 1e-1]}, cv=2),
 ]
 
 

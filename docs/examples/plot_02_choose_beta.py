@@ -63,17 +63,16 @@ for selection in ("best", "1se"):
 # ---------------------------------------
 # Five of ten inputs matter, and the target is noisy. A low beta fits the noise, and the log-likelihood of held-out
 # rows shows it long before the mean does.
-X, y = make_friedman1(1000, noise=1.0, random_state=0)
+X, y = make_friedman1(4000, noise=1.0, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.5, random_state=0)
-regressor = VIBRegressor(latent_dim=8, hidden_layer_sizes=(128, 128), max_iter=100, random_state=0)
+regressor = VIBRegressor(latent_dim=8, hidden_layer_sizes=(64, 64), max_iter=40, random_state=0)
 regression = beta_path(regressor, X_train, y_train, X_val=X_test, y_val=y_test)
 chosen = BetaSearchCV(regressor).fit(X_train, y_train)
 mean, std = chosen.predict(X_test, return_std=True)
 coverage = np.mean(np.abs(y_test - mean) < 1.645 * std)
-print(
-    f"\nRegression: beta = {chosen.best_params_['beta']:.2g}, R^2 {chosen.best_estimator_.score(X_test, y_test):.3f},"
-)
-print(f"90 % intervals that hold {100 * coverage:.0f} % of the test rows")
+r2 = chosen.best_estimator_.score(X_test, y_test)
+print(f"\nRegression: beta = {chosen.best_params_['beta']:.2g}, R^2 {r2:.3f}")
+print(f"90 % intervals hold {100 * coverage:.0f} % of the test rows")
 
 # %%
 # The figure
@@ -95,9 +94,7 @@ for row, (name, shown, search, betas) in zip(axes, PATHS, strict=True):
 
     folds = [search.cv_results_[f"split{split}_test_score"] for split in range(5)]
     mean, error = np.mean(folds, axis=0), np.std(folds, axis=0, ddof=1) / np.sqrt(5)
-    scores.errorbar(
-        shown.betas, mean, error, fmt="s--", color="C1", capsize=3, label="cross-validation, ± 1 standard error"
-    )
+    scores.errorbar(shown.betas, mean, error, fmt="s--", color="C1", capsize=3, label="5 folds, ± 1 standard error")
     scores.plot(shown.betas, shown.log_likelihoods, "o-", color="C0", label="held-out rows")
     low = max(shown.log_likelihoods.min(), shown.log_likelihoods.max() - 3)
     scores.set(xscale="log", xlabel="beta", ylabel="log-likelihood (nats)", title=f"{name}: what predicts best")

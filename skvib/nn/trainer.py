@@ -273,8 +273,10 @@ class _Stack:
         """With these weights instead of the latest."""
         latest = self.weights.values.clone()
         self.weights.values.copy_(values)
-        yield
-        self.weights.values.copy_(latest)
+        try:
+            yield
+        finally:
+            self.weights.values.copy_(latest)
 
     def _fold(self, k: int) -> VIBNetwork:
         """The plain networks of the k-th betas."""
