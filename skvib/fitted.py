@@ -158,11 +158,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         log_likelihoods : ndarray of shape (n_samples,)
             In nats, summed over outputs.
         """
-        return self._map_targets(X, y, lambda network, *rows: network.log_likelihood(*rows)) - self._units()
+        return self._map_targets(X, y, VIBNetwork.log_likelihood) - self._units()
 
     def _distortion_samples(self, X, y):
         """Mean of -log q(y|z) over the fixed draws of z, for each row, nats in the units of y."""
-        return self._map_targets(X, y, lambda network, *rows: network.distortion(*rows)) + self._units()
+        return self._map_targets(X, y, VIBNetwork.distortion) + self._units()
 
     @torch.no_grad()
     def _map_targets(self, X, y, function):

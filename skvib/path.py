@@ -152,12 +152,14 @@ def _weighty(X, y, weights):
     if weights is None:
         return X, y, None
     kept = np.flatnonzero(weights)
-    X, y = (part.iloc[kept] if hasattr(part, "iloc") else part[kept] for part in (_indexable(X), _indexable(y)))
-    return X, y, np.asarray(weights)[kept]
+    return _take(X, kept), _take(y, kept), np.asarray(weights)[kept]
 
 
-def _indexable(part):
-    return part if hasattr(part, "iloc") or sparse.issparse(part) else np.asarray(part)
+def _take(rows, kept):
+    """Some rows of an array, a list, a sparse matrix or a data frame, which keeps its names."""
+    if hasattr(rows, "iloc"):
+        return rows.iloc[kept]
+    return (rows.tocsr() if sparse.issparse(rows) else np.asarray(rows))[kept]
 
 
 def _check_betas(betas, beta_range, method):
@@ -313,14 +315,14 @@ class BetaPath:
 @torch.no_grad()
 def _information(model, X, y, sample_weight):
     """A lower bound of I(Z;Y), nats."""
-    X, y, weights = model._read_rows(X, y, sample_weight, reset=False)
-    targets = model._encode_targets(y)
+    inputs, labels, weights = model._read_rows(X, y, sample_weight, reset=False)
+    targets = model._encode_targets(labels)
     if model._likelihood() == "categorical":
         return (model._entropy(targets, weights) or 0.0) - np.average(model._distortion_samples(X, y), weights=weights)
     rng = check_random_state(model._seed)
-    chosen = np.sort(rng.permutation(len(y))[:INFORMATION_ROWS])
-    z = model.sample_latent(X[chosen], INFORMATION_DRAWS, random_state=rng)
-    network, _ = model._inference(X[chosen])
+    chosen = np.sort(rng.permutation(len(labels))[:INFORMATION_ROWS])
+    z = model.sample_latent(_take(X, chosen), INFORMATION_DRAWS, random_state=rng)
+    network, _ = model._inference(inputs)
     z, w = (torch.from_numpy(part).to(network.center) for part in (z, weights[chosen]))
-    y = model._target_tensor(targets[chosen], X.dtype).to(z.device)
+    y = model._target_tensor(targets[chosen], inputs.dtype).to(z.device)
     return information_about_target(network, z, y, w)

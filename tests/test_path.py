@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import load_digits, make_friedman1
+from sklearn.datasets import load_digits, load_iris, make_friedman1
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -181,6 +181,15 @@ def test_sparse_rows_make_the_path_of_their_dense_copy(digits):
     dense = beta_path(model, X, y, **options)
     rows = beta_path(model, sparse.csr_matrix(X), y, **options)
     np.testing.assert_allclose(rows.rate, dense.rate, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [VIBClassifier, VIBRegressor])
+def test_data_frames_keep_their_names_on_a_path(kind):
+    X, y = load_iris(return_X_y=True, as_frame=True)
+    options = {"X_val": X[1::2], "y_val": y[1::2], "sample_weight_val": np.arange(75)}
+    path = beta_path(kind(**FAST | {"max_iter": 2}), X[::2], y[::2], betas=2, **options)
+    assert path.at_beta(1.0).feature_names_in_.tolist() == X.columns.tolist()
+    assert np.isfinite(path.information).all()
 
 
 def test_to_frame_has_a_row_for_each_beta(digits_path):
