@@ -1,23 +1,19 @@
 """fit_together: a joblib backend under which fits that are asked for together are trained together."""
 
 import contextvars
-import hashlib
-import io
 import threading
 import warnings
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import joblib
-import torch
 from joblib._parallel_backends import FallbackToBackend
 from joblib.parallel import ParallelBackendBase
 
 from skvib.base import train_problems
-from skvib.nn.layers import SparseRows
-from skvib.nn.problem import METHODS, Rows, Training
+from skvib.grouping import stored_once, train_together
+from skvib.nn.problem import METHODS
 from skvib.nn.trainer import train
 
 # Callers that divide their work by the number of workers divide it by this many
@@ -237,8 +233,8 @@ class _Gathering:
         if task.thread is not threading.current_thread():
             return train(problems, settings)
         for problem in problems:
-            problem.rows = _stored_once(problem.rows, self.stored)
-            problem.validation = problem.validation and _stored_once(problem.validation, self.stored)
+            problem.rows = stored_once(problem.rows, self.stored)
+            problem.validation = problem.validation and stored_once(problem.validation, self.stored)
         if not task.is_abandoned:
             task.request = method, width, problems, settings
             self.waiting.append(task)
@@ -250,15 +246,25 @@ class _Gathering:
         return answers
 
     def abandon(self, call):
-        """Drop the call's tasks that have not begun, and unwind those that have."""
-        state = _warning_state()
+        """Drop the call's tasks that have not begun, and unwind those that have; an interrupt waits until then."""
+        state, interrupt, is_done = _warning_state(), None, False
+        while not is_done:
+            try:
+                self._unwind(call)
+                is_done = True
+            except KeyboardInterrupt as raised:
+                interrupt = raised
+        _set_warning_state(state)
+        if interrupt is not None:
+            raise interrupt
+
+    def _unwind(self, call):
         with self.lock:
             for task in call.tasks:
                 task.is_abandoned = True
                 task.turn.notify()
         # an interrupted owner waits here for the task that has the turn
         self._await_return(self.owner if self.active.thread is not threading.current_thread() else self.active)
-        _set_warning_state(state)
         self.ready = deque(task for task in self.ready if task.call is not call)
         self.waiting = [task for task in self.waiting if task.call is not call]
         for task in list(call.tasks):
@@ -348,98 +354,13 @@ class _Gathering:
         requests = [task.request for task in tasks]
         for task in tasks:
             task.request = None
-        for task, answer in zip(tasks, _train_together(requests), strict=True):
+        for task, answer in zip(tasks, train_together(requests), strict=True):
             task.answer = answer
             self.ready.append(task)
 
 
 class _CallbackError(Exception):
     """joblib's callback failed, which itself would have told joblib; its cause is what went wrong."""
-
-
-def _train_together(requests):
-    """Lists of a Training or an exception for each problem of the requests (method, width, problems, settings)."""
-    groups = {}
-    asked = [(i, k, *request) for i, request in enumerate(requests) for k in range(len(request[2]))]
-    for i, k, method, width, problems, settings in asked:
-        problem = problems[k]
-        alone = method == "exact" or problem.start is not None or len(problem.betas) > 1 or 0.0 in problem.betas
-        key = (i, k) if alone else (width, settings, _all_but_beta(problem))
-        groups.setdefault(key, (width, settings, {}))[-1][i, k] = problem
-    answers = [[None] * len(problems) for _, _, problems, _ in requests]
-    for (width, settings), batch in _by_settings(groups.values()).items():
-        trainings = _train_or_fail([_merged(list(group.values())) for group in batch], settings, width)
-        for group, training in zip(batch, trainings, strict=True):
-            for (i, k), problem in group.items():
-                shared = len(group) > 1 and isinstance(training, Training)
-                answers[i][k] = training.at(problem.betas[0]) if shared else training
-    return answers
-
-
-def _by_settings(groups):
-    """Lists of {index: problem} that can be handed to one call of `train`, by (width, settings)."""
-    batches = {}
-    for width, settings, group in groups:
-        differs = len({problem.betas for problem in group.values()}) > 1
-        parts = [group] if differs else [{index: problem} for index, problem in group.items()]
-        batches.setdefault((width, settings), []).extend(parts)
-    return batches
-
-
-def _merged(problems):
-    """One problem for all betas of a group."""
-    if len(problems) == 1:
-        return problems[0]
-    watched = {problem.betas[0]: problem.monitors for problem in problems}
-    betas = tuple(sorted(watched))
-    monitors = tuple(watched[beta][0] for beta in betas) if all(watched.values()) else ()
-    return replace(problems[0], betas=betas, monitors=monitors)
-
-
-def _train_or_fail(problems, settings, width):
-    """A Training or an exception for each problem.
-
-    If the stack fails, each is trained alone and unwatched (its monitors saw the epochs before), and the guilty one
-    gets its exception.
-    """
-    try:
-        return train(problems, settings, width)
-    except Exception as error:
-        if len(problems) == 1:
-            return [error]
-    return [_train_or_fail([replace(problem, monitors=())], settings, width)[0] for problem in problems]
-
-
-def _stored_once(rows, stored):
-    """Rows whose parts are the same objects wherever their values are equal."""
-    return Rows(*(_interned(part, stored) for part in rows))
-
-
-def _interned(part, stored):
-    tensors = list(vars(part).values()) if isinstance(part, SparseRows) else [part]
-    digest = hashlib.blake2b()
-    for tensor in tensors:
-        digest.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
-        digest.update(tensor.contiguous().numpy().data)
-    return stored.setdefault(digest.digest(), part)
-
-
-def _all_but_beta(problem):
-    """What two problems share that differ in beta alone; their rows are stored once."""
-    parts = (*problem.rows, *(problem.validation or ()))
-    seed = None if problem.any_seed else problem.seed
-    encoder = problem.encoder and _content(problem.encoder)
-    return tuple(map(id, parts)), problem.latent_dim, problem.n_steps, seed, encoder
-
-
-def _content(module):
-    """The module as bytes, or its identity if it cannot be written."""
-    stream = io.BytesIO()
-    try:
-        torch.save(module, stream)
-    except Exception:
-        return id(module)
-    return stream.getvalue()
 
 
 def _warning_state():

@@ -16,7 +16,8 @@ ALLOWED = {
     "regressor": {"base", "rows"},
     "search": {"base", "path", "nn.problem", "together"},
     "path": {"base", "monitor", "nn.evaluation", "nn.problem", "nn.trainer"},
-    "together": {"base", "nn.layers", "nn.problem", "nn.trainer"},
+    "together": {"base", "grouping", "nn.problem", "nn.trainer"},
+    "grouping": {"nn.layers", "nn.problem", "nn.trainer"},
     "base": {
         "fitted",
         "monitor",

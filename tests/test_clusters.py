@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-import skvib.together
+import skvib.grouping
 from skvib import BetaSearchCV, VIBClassifier, fit_together
 
 FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 40, "learning_rate_init": 1e-2, "random_state": 0}
@@ -56,13 +56,13 @@ def test_a_worker_of_dask_has_one_torch_thread(dask_client):
 
 def stacks_of_a_share(seeds):
     """The sizes of the stacks in which a worker trains its share, and the scores."""
-    sizes, train = [], skvib.together.train
+    sizes, train = [], skvib.grouping.train
 
     def counting(problems, settings, width):
         sizes.append(len(problems))
         return train(problems, settings, width)
 
-    skvib.together.train = counting
+    skvib.grouping.train = counting
     try:
         X, y = load_iris(return_X_y=True)
         with fit_together():
@@ -71,7 +71,7 @@ def stacks_of_a_share(seeds):
                 for seed in seeds
             )
     finally:
-        skvib.together.train = train
+        skvib.grouping.train = train
     return sizes, np.mean(scores)
 
 

@@ -32,7 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import skvib.together
+import skvib.grouping
 from skvib import VIBClassifier, VIBRegressor, fit_together
 
 FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 20, "learning_rate_init": 1e-2, "random_state": 0}
@@ -57,8 +57,8 @@ def stacks(monkeypatch):
         sizes.append(len(problems))
         return train(problems, settings, width)
 
-    train = skvib.together.train
-    monkeypatch.setattr(skvib.together, "train", counting)
+    train = skvib.grouping.train
+    monkeypatch.setattr(skvib.grouping, "train", counting)
     return sizes
 
 
@@ -251,8 +251,8 @@ def test_equal_rows_of_different_tasks_are_stored_once(iris, monkeypatch):
         stored.extend(problem.rows.inputs.data_ptr() for problem in problems)
         return train(problems, settings, width)
 
-    train = skvib.together.train
-    monkeypatch.setattr(skvib.together, "train", watching)
+    train = skvib.grouping.train
+    monkeypatch.setattr(skvib.grouping, "train", watching)
     with fit_together():
         grid_search(refit=False).fit(*iris)
     assert len(stored) == 18
@@ -539,6 +539,8 @@ def interrupt(signum, frame):
     raise KeyboardInterrupt
 
 
+# an interrupt that falls into a weak reference's callback is dropped by Python, which says so
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_nesting_failure_or_interrupt_locks_anything():
     filters, rng = warnings.filters[:], random.Random(0)
     handler = signal.signal(signal.SIGALRM, interrupt)

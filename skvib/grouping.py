@@ -1,0 +1,96 @@
+"""Which problems that wait share a training: with equal settings a stack, and if only beta differs a network."""
+
+import hashlib
+import io
+from dataclasses import replace
+
+import torch
+
+from skvib.nn.layers import SparseRows
+from skvib.nn.problem import Rows, Training
+from skvib.nn.trainer import train
+
+
+def train_together(requests):
+    """Lists of a Training or an exception for each problem of the requests (method, width, problems, settings)."""
+    groups = {}
+    asked = [(i, k, *request) for i, request in enumerate(requests) for k in range(len(request[2]))]
+    for i, k, method, width, problems, settings in asked:
+        problem = problems[k]
+        alone = method == "exact" or problem.start is not None or len(problem.betas) > 1 or 0.0 in problem.betas
+        key = (i, k) if alone else (width, settings, _all_but_beta(problem))
+        groups.setdefault(key, (width, settings, {}))[-1][i, k] = problem
+    answers = [[None] * len(problems) for _, _, problems, _ in requests]
+    for (width, settings), batch in _by_settings(groups.values()).items():
+        trainings = _train_or_fail([_merged(list(group.values())) for group in batch], settings, width)
+        for group, training in zip(batch, trainings, strict=True):
+            for (i, k), problem in group.items():
+                shared = len(group) > 1 and isinstance(training, Training)
+                answers[i][k] = training.at(problem.betas[0]) if shared else training
+    return answers
+
+
+def _by_settings(groups):
+    """Lists of {index: problem} that can be handed to one call of `train`, by (width, settings)."""
+    batches = {}
+    for width, settings, group in groups:
+        differs = len({problem.betas for problem in group.values()}) > 1
+        parts = [group] if differs else [{index: problem} for index, problem in group.items()]
+        batches.setdefault((width, settings), []).extend(parts)
+    return batches
+
+
+def _merged(problems):
+    """One problem for all betas of a group."""
+    if len(problems) == 1:
+        return problems[0]
+    watched = {problem.betas[0]: problem.monitors for problem in problems}
+    betas = tuple(sorted(watched))
+    monitors = tuple(watched[beta][0] for beta in betas) if all(watched.values()) else ()
+    return replace(problems[0], betas=betas, monitors=monitors)
+
+
+def _train_or_fail(problems, settings, width):
+    """A Training or an exception for each problem.
+
+    If the stack fails, each is trained alone and unwatched (its monitors saw the epochs before), and the guilty one
+    gets its exception.
+    """
+    try:
+        return train(problems, settings, width)
+    except Exception as error:
+        if len(problems) == 1:
+            return [error]
+    return [_train_or_fail([replace(problem, monitors=())], settings, width)[0] for problem in problems]
+
+
+def stored_once(rows, stored):
+    """Rows whose parts are the same objects wherever their values are equal."""
+    return Rows(*(_interned(part, stored) for part in rows))
+
+
+def _interned(part, stored):
+    tensors = list(vars(part).values()) if isinstance(part, SparseRows) else [part]
+    digest = hashlib.blake2b()
+    for tensor in tensors:
+        digest.update(repr((tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor.contiguous().numpy().data)
+    return stored.setdefault(digest.digest(), part)
+
+
+def _all_but_beta(problem):
+    """What two problems share that differ in beta alone; their rows are stored once."""
+    parts = (*problem.rows, *(problem.validation or ()))
+    seed = None if problem.any_seed else problem.seed
+    encoder = problem.encoder and _content(problem.encoder)
+    return tuple(map(id, parts)), problem.latent_dim, problem.n_steps, seed, encoder
+
+
+def _content(module):
+    """The module as bytes, or its identity if it cannot be written."""
+    stream = io.BytesIO()
+    try:
+        torch.save(module, stream)
+    except Exception:
+        return id(module)
+    return stream.getvalue()
