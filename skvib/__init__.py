@@ -1,6 +1,20 @@
 """skvib: the Variational Information Bottleneck for scikit-learn."""
 
+from skvib.bounds import Estimate
 from skvib.classifier import VIBClassifier
+from skvib.information import (
+    FeatureInformation,
+    InformationPlane,
+    LatentInformation,
+    MutualInformation,
+    calibration_error,
+    feature_information,
+    gaussian_limit,
+    information_plane,
+    latent_information,
+    mutual_information,
+    outlier_scores,
+)
 from skvib.path import BetaPath, beta_path
 from skvib.regressor import VIBRegressor
 from skvib.search import BetaSearchCV, one_standard_error
@@ -9,10 +23,22 @@ from skvib.together import fit_together
 __all__ = [
     "BetaPath",
     "BetaSearchCV",
+    "Estimate",
+    "FeatureInformation",
+    "InformationPlane",
+    "LatentInformation",
+    "MutualInformation",
     "VIBClassifier",
     "VIBRegressor",
     "beta_path",
+    "calibration_error",
+    "feature_information",
     "fit_together",
+    "gaussian_limit",
+    "information_plane",
+    "latent_information",
+    "mutual_information",
     "one_standard_error",
+    "outlier_scores",
 ]
 __version__ = "0.1.0"

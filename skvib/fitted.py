@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvib.nn.layers import SparseRows
@@ -84,6 +84,20 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         points = quasi_normal(self.n_predict_draws, self._n_features_out)
         return points.to(mean).unsqueeze(0)
 
+    def encode(self, X):
+        """The posterior q(z|x) = N(mu, diag(sigma^2)) of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        mu, sigma : ndarray of shape (n_samples, latent_dim)
+            Mean and standard deviation of the code, in the dtype of X.
+        """
+        return self._map_rows(X, lambda network, posterior: (posterior.mu[0], posterior.sigma[0]))
+
     def transform(self, X):
         """The mean code of each row.
 
@@ -113,7 +127,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         -------
         z : ndarray of shape (n_samples, n_rows, latent_dim)
         """
-        mu, sigma = self._map_rows(X, lambda network, posterior: (posterior.mu[0], posterior.sigma[0]))
+        mu, sigma = self.encode(X)
         noise = check_random_state(random_state).standard_normal((n_samples, *mu.shape))
         return mu + sigma * noise.astype(mu.dtype, copy=False)
 
@@ -160,9 +174,43 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_targets(X, y, VIBNetwork.log_likelihood) - self._units()
 
-    def _distortion_samples(self, X, y):
-        """Mean of -log q(y|z) over the fixed draws of z, for each row, nats in the units of y."""
-        return self._map_targets(X, y, VIBNetwork.distortion) + self._units()
+    @torch.no_grad()
+    def log_likelihood_latent(self, z, y):
+        """log q(y|z) of codes and targets, in the units of y as given.
+
+        Parameters
+        ----------
+        z : array-like of shape (..., n_samples, latent_dim) or (..., 1, latent_dim)
+            Codes, as from `sample_latent`; one for each target, or one for all of them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        log_likelihoods : ndarray of shape (..., n_samples)
+            In nats, summed over outputs.
+
+        Raises
+        ------
+        ValueError
+            If the shapes of z and y do not match, or a label is not among the known ones.
+        """
+        check_is_fitted(self)
+        z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
+        targets = self._encode_targets(check_array(y, dtype=None, ensure_2d=False))
+        if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
+            raise ValueError(
+                f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "
+                f"{len(targets)} targets."
+            )
+        network = self._network(
+            torch.float32 if z.dtype == np.float32 else torch.float64, available_device(self.device)
+        )
+        y = self._target_tensor(targets, z.dtype).to(network.center.device)
+        codes = torch.from_numpy(z.reshape(-1, *z.shape[-2:])).to(network.center.device)
+        eta = network.decode(codes.flatten(0, 1).unsqueeze(0)).view(*codes.shape[:2], -1)
+        eta = eta.expand(-1, len(y), -1)
+        log_q = -network.likelihood.record(eta, y.expand(len(codes), *y.shape))[0] - self._units()
+        return log_q.cpu().numpy().reshape(*z.shape[:-2], len(y))
 
     @torch.no_grad()
     def _map_targets(self, X, y, function):

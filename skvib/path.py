@@ -6,20 +6,18 @@ from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
-import torch
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_random_state
 
 from skvib.base import BaseVIB, train_problems
+from skvib.bounds import values_and_errors, weighted_mean
+from skvib.information import target_information
 from skvib.monitor import warn_of_training
-from skvib.nn.evaluation import information_about_target
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import fit_at
+from skvib.rows import take
 
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
-INFORMATION_DRAWS = 4
 
 
 class PathTraining:
@@ -143,7 +141,7 @@ def beta_path(
     if before is not None:
         estimator.steps[:-1] = before.steps
     held_out = X_val is not None
-    rows = (inputs_val, y_val, sample_weight_val) if held_out else (inputs, y, sample_weight)
+    rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 
@@ -152,14 +150,7 @@ def _weighty(X, y, weights):
     if weights is None:
         return X, y, None
     kept = np.flatnonzero(weights)
-    return _take(X, kept), _take(y, kept), np.asarray(weights)[kept]
-
-
-def _take(rows, kept):
-    """Some rows of an array, a list, a sparse matrix or a data frame, which keeps its names."""
-    if hasattr(rows, "iloc"):
-        return rows.iloc[kept]
-    return (rows.tocsr() if sparse.issparse(rows) else np.asarray(rows))[kept]
+    return take(X, kept), take(y, kept), np.asarray(weights)[kept]
 
 
 def _check_betas(betas, beta_range, method):
@@ -203,13 +194,33 @@ class BetaPath:
         The rate of each latent dimension, nats.
     n_active : ndarray of shape (n_betas,)
         Latent dimensions above 0.01 nats.
-    information : ndarray of shape (n_betas,)
-        A lower bound of I(Z;Y), nats: H(Y) - distortion for one label, else the InfoNCE bound with critic
-        log q(y|z) (Poole et al. 2019) over at most 1000 rows, which is at most the logarithm of their number.
+    information, information_se : ndarray of shape (n_betas,)
+        A lower bound of I(Z;Y), nats, and its standard error: H(Y) - distortion for one label, else the InfoNCE bound
+        with critic log q(y|z) (Poole et al. 2019) over at most 1000 rows, at most the logarithm of their number.
     information_rows : {"validation", "training"}
         The rows that `information` and the scores are of; those of training rows bound nothing out of sample.
-    log_likelihoods, scores : ndarray of shape (n_betas,)
-        Mean log q(y|x), nats, and what the estimator's `score` says: accuracy or R^2.
+    log_likelihoods, log_likelihoods_se : ndarray of shape (n_betas,)
+        Mean log q(y|x), nats, and its standard error.
+    scores : ndarray of shape (n_betas,)
+        What the estimator's `score` says: accuracy or R^2.
+    evaluation_rows : tuple of X, y and sample_weight
+        These rows themselves, as they were given.
+
+    See Also
+    --------
+    beta_path : Makes it.
+    information_plane : Bounds of I(X;Z) and I(Z;Y) along a path.
+    BetaPathDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, beta_path
+    >>> X, y = load_iris(return_X_y=True)
+    >>> path = beta_path(VIBClassifier(random_state=0), X[::2], y[::2], betas=6, X_val=X[1::2], y_val=y[1::2])
+    >>> model = path.at_beta(path.choose("1se"))
+    >>> bool(model.score(X[1::2], y[1::2]) > 0.9)
+    True
     """
 
     def __init__(self, estimator, trained, rows, held_out):
@@ -225,11 +236,14 @@ class BetaPath:
         self.latent_rates = np.array([model.latent_rates_ for model in models])
         self.n_active = np.array([model.n_active_ for model in models])
         self.information_rows = "validation" if held_out else "training"
-        self.information = np.array([_information(model, *rows) for model in models])
-        X, y, weights = rows
-        self.log_likelihoods = np.array(
-            [np.average(model.log_likelihood_samples(X, y), weights=weights) for model in models]
-        )
+        self.evaluation_rows = X, y, weights = rows
+        before, _ = _split(estimator)
+        X = X if before is None else before.transform(X)
+        options = {"sample_weight": weights, "max_rows": INFORMATION_ROWS, "random_state": models[0]._seed}
+        information = [target_information(model, X, y, **options) for model in models]
+        self.information, self.information_se = values_and_errors(information)
+        likelihoods = [weighted_mean(model.log_likelihood_samples(X, y), weights) for model in models]
+        self.log_likelihoods, self.log_likelihoods_se = values_and_errors(likelihoods)
         self.scores = np.array([model.score(X, y, weights) for model in models])
 
     def __repr__(self):
@@ -237,6 +251,32 @@ class BetaPath:
         return (
             f"BetaPath({len(self.betas)} betas from {low:g} to {high:g}, {type(_split(self._estimator)[1]).__name__})"
         )
+
+    def choose(self, selection="best"):
+        """Choose a beta by the log-likelihood of the validation rows.
+
+        Parameters
+        ----------
+        selection : {"best", "1se"}, default="best"
+            The beta of the best mean log-likelihood, or the largest one within a standard error of it.
+
+        Returns
+        -------
+        beta : float
+            One of `betas`.
+
+        Raises
+        ------
+        ValueError
+            If the path has no validation rows, or `selection` is none of these.
+        """
+        if self.information_rows != "validation":
+            raise ValueError("Training rows choose no beta: pass X_val and y_val to beta_path, or use BetaSearchCV.")
+        if selection not in ("best", "1se"):
+            raise ValueError(f'selection must be "best" or "1se"; got {selection!r}.')
+        best = int(np.nanargmax(self.log_likelihoods))
+        slack = self.log_likelihoods_se[best] if selection == "1se" else 0.0
+        return float(self.betas[self.log_likelihoods >= self.log_likelihoods[best] - slack].max())
 
     def at_beta(self, beta):
         """The fitted estimator at one beta, a plain one: it can be pickled, cloned and fitted anew.
@@ -250,7 +290,8 @@ class BetaPath:
         -------
         estimator : estimator of the kind that was given
             With `beta` as its parameter. Between two betas of the path its rates and its distortion are evaluated on
-            the training rows, which the path keeps, also when it is pickled; its `history_` is that of the nearest one.
+            the training rows, which the path keeps, as it keeps `evaluation_rows`, also when it is pickled; its
+            `history_` is that of the nearest one.
 
         Raises
         ------
@@ -310,19 +351,3 @@ class BetaPath:
                 "score": self.scores,
             }
         )
-
-
-@torch.no_grad()
-def _information(model, X, y, sample_weight):
-    """A lower bound of I(Z;Y), nats."""
-    inputs, labels, weights = model._read_rows(X, y, sample_weight, reset=False)
-    targets = model._encode_targets(labels)
-    if model._likelihood() == "categorical":
-        return (model._entropy(targets, weights) or 0.0) - np.average(model._distortion_samples(X, y), weights=weights)
-    rng = check_random_state(model._seed)
-    chosen = np.sort(rng.permutation(len(labels))[:INFORMATION_ROWS])
-    z = model.sample_latent(_take(X, chosen), INFORMATION_DRAWS, random_state=rng)
-    network, _ = model._inference(inputs)
-    z, w = (torch.from_numpy(part).to(network.center) for part in (z, weights[chosen]))
-    y = model._target_tensor(targets[chosen], inputs.dtype).to(z.device)
-    return information_about_target(network, z, y, w)

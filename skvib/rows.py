@@ -41,6 +41,13 @@ def collapse(X, y, weights):
     return rows[starts], totals
 
 
+def take(rows, kept):
+    """Some rows of an array, a list, a sparse matrix or a data frame, which keeps its names."""
+    if hasattr(rows, "iloc"):
+        return rows.iloc[kept]
+    return (rows.tocsr() if sparse.issparse(rows) else np.asarray(rows))[kept]
+
+
 def canonical(X):
     """X itself, or a CSR matrix equal to it without duplicate entries."""
     if sparse.issparse(X) and not X.has_canonical_format:

@@ -14,6 +14,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB, StrOptions
+from skvib.bounds import unwrapped
 from skvib.nn.problem import METHODS
 from skvib.path import PathTraining
 from skvib.together import fit_together
@@ -95,13 +96,13 @@ def log_likelihood_score(estimator, X, y, sample_weight=None):
     Raises
     ------
     TypeError
-        If the estimator has no `log_likelihood_samples`.
+        If there is no VIB estimator at its end.
     """
-    while isinstance(estimator, Pipeline):
-        X, estimator = (estimator[:-1].transform(X) if len(estimator) > 1 else X), estimator[-1]
-    if not hasattr(estimator, "log_likelihood_samples"):
-        raise TypeError(f"{type(estimator).__name__} has no log-likelihood: pass another `scoring`.")
-    return float(np.average(estimator.log_likelihood_samples(X, y), weights=sample_weight))
+    try:
+        prepare, vib = unwrapped(estimator)
+    except TypeError as error:
+        raise TypeError(f"{error} It has no log-likelihood: pass another `scoring`.") from error
+    return float(np.average(vib.log_likelihood_samples(prepare(X), y), weights=sample_weight))
 
 
 def _chosen_has(method):

@@ -11,11 +11,13 @@ import skvib
 
 ROOT = Path(skvib.__file__).parent
 ALLOWED = {
-    "__init__": {"classifier", "regressor", "path", "search", "together"},
+    "__init__": {"bounds", "classifier", "information", "regressor", "path", "search", "together"},
     "classifier": {"base"},
     "regressor": {"base", "rows"},
-    "search": {"base", "path", "nn.problem", "together"},
-    "path": {"base", "monitor", "nn.evaluation", "nn.problem", "nn.trainer"},
+    "search": {"base", "bounds", "path", "nn.problem", "together"},
+    "path": {"base", "bounds", "information", "monitor", "nn.problem", "nn.trainer", "rows"},
+    "information": {"bounds"},
+    "bounds": {"rows"},
     "together": {"base", "grouping", "nn.problem", "nn.trainer"},
     "grouping": {"nn.layers", "nn.problem", "nn.trainer"},
     "base": {
@@ -96,11 +98,23 @@ def test_the_public_names_are_those_of_the_api():
     assert skvib.__all__ == [
         "BetaPath",
         "BetaSearchCV",
+        "Estimate",
+        "FeatureInformation",
+        "InformationPlane",
+        "LatentInformation",
+        "MutualInformation",
         "VIBClassifier",
         "VIBRegressor",
         "beta_path",
+        "calibration_error",
+        "feature_information",
         "fit_together",
+        "gaussian_limit",
+        "information_plane",
+        "latent_information",
+        "mutual_information",
         "one_standard_error",
+        "outlier_scores",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What trained networks make of rows: distortion, rates, log-likelihood, information about the target."""
+"""What trained networks make of rows: distortion, rates, log-likelihood."""
 
 from __future__ import annotations
 
@@ -49,18 +49,3 @@ def _signs(
         for count, dim, generator in zip(counts, latent_dims, generators, strict=True)
     ]
     return stack(pad(pad(drawn), dim=1)).mul_(2.0).sub_(1.0)
-
-
-def information_about_target(network: VIBNetwork, z: Tensor, y: Tensor, weights: Tensor) -> float:
-    """A lower bound of I(Z;Y) from S codes of each of n rows of one network, (S, n, latent_dim), nats.
-
-    InfoNCE with critic log q(y|z) (Poole et al. 2019): the mean of log q(y_i|z_i) - log mean_j q(y_j|z_i), with the
-    means weighted by the rows; at most log n.
-    """
-    shares, bound = weights / weights.sum(), 0.0
-    others = y.unsqueeze(0).expand(len(y), *y.shape)
-    for codes in z:
-        eta = network.decode(codes.unsqueeze(0))[0].unsqueeze(1).expand(-1, len(y), -1)
-        log_q = -network.likelihood.record(eta, others)[0]
-        bound = bound + (shares * (log_q.diagonal() - torch.logsumexp(log_q + shares.log(), 1))).sum() / len(z)
-    return float(bound)

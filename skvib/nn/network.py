@@ -100,17 +100,10 @@ class VIBNetwork(nn.Module):
 
     def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
-        return torch.logsumexp(-self._distortions(x, y, points), 1) - math.log(points.shape[1])
-
-    def distortion(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
-        """Mean over points of -log q(y|z), (M, n), nats."""
-        return self._distortions(x, y, points).mean(1)
-
-    def _distortions(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         n_points = points.shape[1]
         eta = self.decode_points(self(x), points).flatten(1, 2)
         distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
-        return distortion.unflatten(1, (n_points, -1))
+        return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
 
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the initial weights of one network, as if it were alone."""

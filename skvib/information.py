@@ -1,0 +1,886 @@
+"""What a code keeps, in nats: mutual information, the information plane, calibration, outlier scores.
+
+Everything here asks fitted estimators through their public methods alone. Z is the code, q(z|x) its posterior, R the
+rate, D the distortion.
+"""
+
+import warnings
+from dataclasses import dataclass, fields
+from numbers import Integral
+
+import joblib
+import numpy as np
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils.parallel import Parallel, delayed
+
+from skvib.bounds import (
+    Estimate,
+    Sample,
+    bound_of,
+    contrast,
+    contrasts,
+    critic_of_inputs,
+    fall,
+    infonce_of_target,
+    log_density,
+    mean_of,
+    shares_of,
+    unwrapped,
+    values_and_errors,
+)
+
+NATS_IN = {"nats": 1.0, "bits": np.log(2.0)}
+ACTIVE_NATS = 0.01
+
+
+@dataclass(frozen=True)
+class MutualInformation:
+    """What `mutual_information` returns: how much the code Z says of X and of Y.
+
+    Attributes
+    ----------
+    rate : Estimate
+        R, the mean of KL(q(z|x) || p(z)) over all rows: an upper bound of I(X;Z).
+    x_lower, x_upper : Estimate
+        I(X;Z) lies between them: the InfoNCE and the leave-one-out bound.
+    y_lower : Estimate or None
+        A lower bound of I(Z;Y): H(Y) - D over all rows where each has one label, else `y_infonce`. None without y.
+    y_infonce : Estimate or None
+        The InfoNCE bound of I(Z;Y) with critic log q(y|z), for any target.
+    entropy : float or None
+        H(Y) of the labels; None without y or for other targets.
+    n_rows, n_paired : int
+        How many rows the means are over, and how many of them the pairwise bounds.
+    unit : {"nats", "bits"}
+        Unit of all the above.
+
+    See Also
+    --------
+    mutual_information : Measures it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, mutual_information
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X[::2], y[::2])
+    >>> kept = mutual_information(model, X[1::2], y[1::2])
+    >>> bool(kept.y_lower <= kept.entropy), kept.unit, kept.n_rows
+    (True, 'nats', 75)
+    """
+
+    rate: Estimate
+    x_lower: Estimate
+    x_upper: Estimate
+    y_lower: Estimate | None
+    y_infonce: Estimate | None
+    entropy: float | None
+    n_rows: int
+    n_paired: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class InformationPlane:
+    """What `information_plane` returns: I(X;Z) and I(Z;Y) at each beta.
+
+    Attributes
+    ----------
+    betas : ndarray of shape (n_betas,)
+        In increasing order.
+    rate, x_lower, x_upper, y_lower : ndarray of shape (n_betas,)
+        As in `MutualInformation`.
+    rate_se, x_lower_se, x_upper_se, y_lower_se : ndarray of shape (n_betas,)
+        Their standard errors.
+    entropy : float or None
+        H(Y) of the labels, the most that a code can say of them; None for other targets.
+    rows : {"validation", "training", "given"}
+        The rows it is of. Information about the target of training rows bounds nothing out of sample.
+    unit : {"nats", "bits"}
+        Unit of all the above but `betas`.
+
+    See Also
+    --------
+    information_plane : Measures it.
+    InformationPlaneDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, beta_path, information_plane
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> plane = information_plane(beta_path(model, X[::2], y[::2], betas=3, X_val=X[1::2], y_val=y[1::2]))
+    >>> plane.rows, plane.rate.shape
+    ('validation', (3,))
+    """
+
+    betas: np.ndarray
+    rate: np.ndarray
+    rate_se: np.ndarray
+    x_lower: np.ndarray
+    x_lower_se: np.ndarray
+    x_upper: np.ndarray
+    x_upper_se: np.ndarray
+    y_lower: np.ndarray
+    y_lower_se: np.ndarray
+    entropy: float | None
+    rows: str
+    unit: str
+
+    def to_frame(self):
+        """Return a pandas DataFrame with a row for each beta.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns betas, rate, rate_se, x_lower, x_lower_se, x_upper, x_upper_se, y_lower and y_lower_se.
+        """
+        return _frame(self)
+
+
+@dataclass(frozen=True)
+class LatentInformation:
+    """What `latent_information` returns: what each latent dimension keeps.
+
+    Attributes
+    ----------
+    rate, rate_se : ndarray of shape (latent_dim,)
+        The rate of each dimension, the mean of KL(q(z_k|x) || p(z_k)), and its standard error. They add up to the rate.
+    x_added, x_added_se : ndarray of shape (latent_dim,)
+        What dimension k says of X beyond the others, I(X;Z) - I(X;Z without k), and its standard error. It is at most
+        the rate of k, and taken as 0 for an inactive dimension.
+    y_added, y_added_se : ndarray of shape (latent_dim,) or None
+        What the prediction of y loses if dimension k is not known, and its standard error. None without y.
+    active : ndarray of bool of shape (latent_dim,)
+        Dimensions with a rate above 0.01 nats.
+    n_active : int
+        Their number.
+    unit : {"nats", "bits"}
+        Unit of all the above.
+
+    See Also
+    --------
+    latent_information : Measures it.
+    LatentRatesDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, latent_information
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), latent_dim=4, beta=0.1, random_state=0).fit(X, y)
+    >>> latent_information(model, X, y).to_frame().columns.tolist()
+    ['rate', 'rate_se', 'x_added', 'x_added_se', 'y_added', 'y_added_se', 'active']
+    """
+
+    rate: np.ndarray
+    rate_se: np.ndarray
+    x_added: np.ndarray
+    x_added_se: np.ndarray
+    y_added: np.ndarray | None
+    y_added_se: np.ndarray | None
+    active: np.ndarray
+    unit: str
+
+    @property
+    def n_active(self):
+        """Number of active dimensions."""
+        return int(self.active.sum())
+
+    def to_frame(self):
+        """Return a pandas DataFrame with a row for each latent dimension.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns rate, rate_se, x_added, x_added_se, y_added, y_added_se and active.
+        """
+        return _frame(self)
+
+
+@dataclass(frozen=True)
+class FeatureInformation:
+    """What `feature_information` returns: what the code kept of each input feature or group.
+
+    Attributes
+    ----------
+    names : list of str
+        Names of the features or groups.
+    x_kept, x_kept_se : ndarray of shape (n_features,)
+        What the code says of the feature beyond the others, and its standard error; 0 if it ignores it.
+    y_lost, y_lost_se : ndarray of shape (n_features,) or None
+        The fall of I(Z;Y) if the feature is not known, and its standard error. None without y.
+    unit : {"nats", "bits"}
+        Unit of all the above.
+
+    See Also
+    --------
+    feature_information : Measures it.
+    FeatureInformationDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, feature_information
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X, y)
+    >>> feature_information(model, X, features=["petal width (cm)"]).names
+    ['petal width (cm)']
+    """
+
+    names: list
+    x_kept: np.ndarray
+    x_kept_se: np.ndarray
+    y_lost: np.ndarray | None
+    y_lost_se: np.ndarray | None
+    unit: str
+
+    def to_frame(self):
+        """Return a pandas DataFrame with a row for each feature or group.
+
+        Returns
+        -------
+        frame : pandas.DataFrame
+            Columns names, x_kept, x_kept_se, y_lost and y_lost_se.
+        """
+        return _frame(self)
+
+
+def mutual_information(
+    estimator, X, y=None, *, sample_weight=None, n_draws=4, max_rows=5000, unit="nats", random_state=0
+):
+    """Measure how much the code says of X, I(X;Z), and of the target, I(Z;Y).
+
+    Parameters
+    ----------
+    estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+        Whose code is measured.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to measure on: held-out ones, since what the code says of training labels bounds nothing out of sample.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    n_draws : int, default=4
+        Draws of z for each row.
+    max_rows : int, default=5000
+        Rows, drawn by `random_state`, that the pairwise bounds compare with one another. Means are over all rows.
+    unit : {"nats", "bits"}, default="nats"
+        Unit of the result.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the draws.
+
+    Returns
+    -------
+    information : MutualInformation
+        I(X;Z) between two bounds, the rate above both, and I(Z;Y) from below, with standard errors.
+
+    Raises
+    ------
+    TypeError
+        If there is no VIB estimator inside `estimator`.
+    ValueError
+        If an argument is not usable, or fewer than two rows have a positive weight.
+
+    See Also
+    --------
+    information_plane : The same at every beta.
+    latent_information : The same by latent dimension.
+    feature_information : What the code kept of each input feature.
+
+    Notes
+    -----
+    With z_i ~ q(z|x_i), and means over n rows,
+
+    - lower: mean_i log [q(z_i|x_i) / mean_j q(z_i|x_j)] (InfoNCE), at most log n;
+    - upper: the same with the mean over j other than i (leave one out);
+    - I(Z;Y) >= H(Y) - D for labels, and mean_i log [q(y_i|z_i) / mean_j q(y_i|z_j)] for any target, at most log n. The
+      mean over codes estimates the marginal of y_i, so the bound is tight if the decoder is right.
+
+    At a few thousand rows the bounds of I(X;Z) are close to each other below some 4 nats; above, the rate is the better
+    upper bound.
+
+    References
+    ----------
+    Poole, Ozair, van den Oord, Alemi and Tucker, On Variational Bounds of Mutual Information, ICML 2019.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, mutual_information
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X[::2], y[::2])
+    >>> kept = mutual_information(model, X[1::2], y[1::2])
+    >>> bool(kept.x_lower < kept.x_upper < kept.rate)
+    True
+    """
+    _check_options(unit, n_draws=n_draws, max_rows=max_rows)
+    rows = Sample(estimator, X, y, sample_weight, random_state)
+    rates, log_q = rows.measure(n_draws)
+    pairs = rows.paired(max_rows)
+    x_lower, x_upper = contrast(critic_of_inputs(pairs), pairs, n_draws)
+    y_lower = y_infonce = entropy = None
+    if y is not None:
+        y_lower = y_infonce = infonce_of_target(pairs, n_draws)
+    if rows.has_labels:
+        surprise = _surprise(rows.y, rows.shares)
+        entropy = float(rows.shares @ surprise) / NATS_IN[unit]
+        y_lower = mean_of(log_q + surprise, rows.shares)
+    estimates = mean_of(rates, rows.shares), x_lower, x_upper, y_lower, y_infonce
+    return MutualInformation(*(_in_unit(part, unit) for part in estimates), entropy, rows.n, pairs.n, unit)
+
+
+def target_information(estimator, X, y, *, sample_weight=None, n_draws=4, max_rows=5000, random_state=0):
+    """`y_lower` of `mutual_information` alone, in nats."""
+    rows = Sample(estimator, X, y, sample_weight, random_state)
+    if not rows.has_labels:
+        return infonce_of_target(rows.paired(max_rows), n_draws)
+    _, log_q = rows.measure(n_draws)
+    return mean_of(log_q + _surprise(rows.y, rows.shares), rows.shares)
+
+
+def information_plane(
+    source,
+    X=None,
+    y=None,
+    *,
+    X_train=None,
+    y_train=None,
+    sample_weight=None,
+    n_draws=4,
+    max_rows=5000,
+    unit="nats",
+    random_state=0,
+):
+    """Measure I(X;Z) and I(Z;Y) of estimators that differ in beta.
+
+    Parameters
+    ----------
+    source : BetaPath, fitted search over beta, or list of fitted estimators
+        Of a search, clones of `best_estimator_` are fitted at each of its betas, together.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
+        Rows to measure on; of a BetaPath, by default those that its `information` is of.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their targets.
+    X_train, y_train : array-like, default=None
+        Of a search, the rows to fit on; by default X and y, and then the plane is of training rows.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows of X.
+    n_draws, max_rows, unit, random_state : int, int, str and int or RandomState, default=4, 5000, "nats" and 0
+        As in `mutual_information`.
+
+    Returns
+    -------
+    plane : InformationPlane
+        In increasing order of beta.
+
+    Raises
+    ------
+    TypeError
+        If `source` is none of these.
+    ValueError
+        If X or y is needed and missing, or a search has no beta among its parameters.
+
+    See Also
+    --------
+    InformationPlaneDisplay : Draws it.
+    gaussian_limit : The best that any code can do where X and Y are Gaussian.
+
+    References
+    ----------
+    Tishby, Pereira and Bialek, The information bottleneck method, 1999.
+
+    Examples
+    --------
+    >>> from sklearn.base import clone
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, information_plane
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> models = [clone(model).set_params(beta=beta).fit(X[::2], y[::2]) for beta in (0.01, 0.3)]
+    >>> plane = information_plane(models, X[1::2], y[1::2])
+    >>> bool(plane.rate[0] > plane.rate[1])
+    True
+    """
+    label = "given"
+    if hasattr(source, "at_beta"):
+        models = [source.at_beta(beta) for beta in source.betas]
+        if X is None and y is None:
+            (X, y, sample_weight), label = source.evaluation_rows, source.information_rows
+    elif hasattr(source, "cv_results_"):
+        if X_train is None:
+            X_train, y_train, label = X, y, "training"
+        if X is not None and y is not None:
+            models = _fit_at_betas(source, X_train, y_train)
+    elif isinstance(source, list | tuple) and source:
+        models = source
+    else:
+        raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
+    if X is None or y is None:
+        raise ValueError("information_plane needs X and y, the rows to measure on.")
+    options = {"n_draws": n_draws, "max_rows": max_rows, "unit": unit, "random_state": random_state}
+    models = sorted(models, key=lambda model: unwrapped(model)[1].beta)
+    measured = [mutual_information(model, X, y, sample_weight=sample_weight, **options) for model in models]
+    betas = np.array([unwrapped(model)[1].beta for model in models], dtype=float)
+    names = "rate", "x_lower", "x_upper", "y_lower"
+    # measured in `unit` already
+    columns = _columns("nats", **{name: [getattr(part, name) for part in measured] for name in names})
+    return InformationPlane(betas, **columns, entropy=measured[0].entropy, rows=label, unit=unit)
+
+
+def latent_information(
+    estimator,
+    X,
+    y=None,
+    *,
+    sample_weight=None,
+    n_replacements=32,
+    max_rows=5000,
+    unit="nats",
+    random_state=0,
+):
+    """Measure what each latent dimension keeps of X, and adds to the prediction of y.
+
+    Parameters
+    ----------
+    estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+        Whose code is measured.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to measure on.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their targets.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    n_replacements : int, default=32
+        Other rows that a dimension is taken from when it is not known.
+    max_rows : int, default=5000
+        Rows, drawn by `random_state`, for all but the rates.
+    unit : {"nats", "bits"}, default="nats"
+        Unit of the result.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the draws.
+
+    Returns
+    -------
+    information : LatentInformation
+        By latent dimension.
+
+    Raises
+    ------
+    TypeError
+        If there is no VIB estimator inside `estimator`.
+    ValueError
+        If an argument is not usable, or fewer than two rows have a positive weight.
+
+    See Also
+    --------
+    LatentRatesDisplay : Draws it.
+
+    Notes
+    -----
+    `x_added` is the difference of the means of the two bounds of I(X;Z) with and without the dimension. `y_added` is
+    mean_i log [q(y_i|z_i) / mean_s q(y_i|z_i with the dimension of row s)].
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, latent_information
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), latent_dim=4, beta=0.1, random_state=0).fit(X, y)
+    >>> information = latent_information(model, X, y)
+    >>> bool((information.x_added <= information.rate + 0.1).all())
+    True
+    """
+    _check_options(unit, n_replacements=n_replacements, max_rows=max_rows)
+    rows = Sample(estimator, X, y, sample_weight, random_state)
+    rates = rows.measure_rates()
+    active = np.array(rates) > ACTIVE_NATS
+    pairs = rows.paired(max_rows)
+    z = pairs.draw()
+    x_added = [Estimate(0.0, 0.0)] * len(rates)
+    whole = contrasts(critic_of_inputs(pairs), pairs, z)
+    for k in np.flatnonzero(active):
+        rest = contrasts(critic_of_inputs(pairs, np.arange(len(rates)) != k), pairs, z)
+        x_added[k] = bound_of((whole - rest).mean(axis=0), pairs.shares)
+    y_added = None
+    if y is not None:
+        y_added = [_fall_without_dimension(k, z, pairs, n_replacements) for k in range(len(rates))]
+    return LatentInformation(**_columns(unit, rate=rates, x_added=x_added, y_added=y_added), active=active, unit=unit)
+
+
+def feature_information(
+    estimator,
+    X,
+    y=None,
+    *,
+    features=None,
+    sample_weight=None,
+    n_replacements=32,
+    max_rows=5000,
+    unit="nats",
+    random_state=0,
+):
+    """Measure what the code kept of each input feature, or of groups of them.
+
+    Parameters
+    ----------
+    estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+        Whose code is measured. Features are the columns of X as given, before the steps of a Pipeline.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to measure on.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their targets.
+    features : list or dict, default=None
+        The features: indices or names of columns, or lists of them, for groups. Keys of a dict are names of groups.
+        By default each column.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+    n_replacements : int, default=32
+        Other rows that a feature is taken from when it is not known.
+    max_rows : int, default=5000
+        Rows, drawn by `random_state`, that are compared.
+    unit : {"nats", "bits"}, default="nats"
+        Unit of the result.
+    random_state : int, RandomState instance or None, default=0
+        Seed of the draws.
+
+    Returns
+    -------
+    information : FeatureInformation
+        In the order of `features`.
+
+    Raises
+    ------
+    TypeError
+        If there is no VIB estimator inside `estimator`.
+    ValueError
+        If an argument is not usable, or fewer than two rows have a positive weight.
+
+    See Also
+    --------
+    FeatureInformationDisplay : Draws it.
+    sklearn.inspection.permutation_importance : By the fall of a score.
+
+    Notes
+    -----
+    With z_i ~ q(z|x_i), `x_kept` is mean_i log [q(z_i|x_i) / mean_s q(z_i|x_i with the feature of row s)], and `y_lost`
+    is mean_i log [q(y_i|z_i) / mean_s q(y_i|z_i,s)], where z_i,s is the code of x_i with the feature of row s and the
+    noise of z_i. Both are 0 for a feature that the network ignores. Features that depend on one another share what
+    they say: group them.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, feature_information
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X, y)
+    >>> kept = feature_information(model, X, y, features={"sepal": [0, 1], "petal": [2, 3]})
+    >>> bool(kept.x_kept[1] > kept.x_kept[0])
+    True
+    """
+    _check_options(unit, n_replacements=n_replacements, max_rows=max_rows)
+    rows = Sample(estimator, X, y, sample_weight, random_state)
+    groups = _groups(rows.X, features)
+    rows = rows.paired(max_rows)
+    noise = rows.noise()
+    others = rows.others(n_replacements)
+    kept, lost = [], None if y is None else []
+    for columns in groups.values():
+        posteriors = [rows.encode(_with_columns_of(rows.X, columns, other)) for other in others]
+        log_q = [log_density(rows.mu + rows.sigma * noise, *posterior) for posterior in posteriors]
+        kept.append(fall(log_density(rows.mu + rows.sigma * noise, rows.mu, rows.sigma), log_q, others, rows.shares))
+        if y is not None:
+            log_q = [rows.vib.log_likelihood_latent(mu + sigma * noise, rows.y) for mu, sigma in posteriors]
+            own = rows.vib.log_likelihood_latent(rows.mu + rows.sigma * noise, rows.y)
+            lost.append(fall(own, log_q, others, rows.shares))
+    return FeatureInformation(list(groups), **_columns(unit, x_kept=kept, y_lost=lost), unit=unit)
+
+
+def gaussian_limit(X, y, betas):
+    """Compute the information bottleneck of jointly Gaussian X and Y in closed form.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features)
+        Inputs, whose sample covariances are used.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
+    betas : array-like of shape (n_betas,)
+        Prices of a nat; above the largest squared canonical correlation nothing is worth its price.
+
+    Returns
+    -------
+    i_xz, i_zy : ndarray of shape (n_betas,)
+        I(X;Z) and I(Z;Y) of the optimal code at each beta, nats.
+
+    Raises
+    ------
+    ValueError
+        If the covariance of X or of Y is singular, or a beta is not positive.
+
+    References
+    ----------
+    Chechik, Globerson, Tishby and Weiss, Information Bottleneck for Gaussian Variables, JMLR 2005, with their Lagrange
+    multiplier 1 / beta.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skvib import gaussian_limit
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(100_000, 1))
+    >>> y = np.sqrt(0.8) * x + np.sqrt(0.2) * rng.normal(size=x.shape)
+    >>> i_xz, i_zy = gaussian_limit(x, y, [0.3])
+    >>> i_xz.round(2), i_zy.round(2)
+    (array([1.12]), array([0.63]))
+    """
+    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    check_consistent_length(X, y)
+    betas = np.asarray(betas, dtype=float)
+    if not (betas > 0).all():
+        raise ValueError(f"betas must be positive; got {betas}.")
+    y = y.reshape(len(y), -1)
+    d = X.shape[1]
+    joint = np.cov(X.T, y.T, bias=True)
+    for block in (joint[:d, :d], joint[d:, d:]):
+        if np.linalg.matrix_rank(block, hermitian=True) < len(block):
+            raise ValueError("The covariance of X or of y is singular: remove columns that others determine.")
+    whiten_x = np.linalg.inv(np.linalg.cholesky(joint[:d, :d]))
+    whiten_y = np.linalg.inv(np.linalg.cholesky(joint[d:, d:]))
+    rho2 = np.linalg.svd(whiten_x @ joint[:d, d:] @ whiten_y.T, compute_uv=False) ** 2
+    beta = betas[:, None]
+    active = rho2 > beta
+    rho2 = np.where(active, rho2, 0.5)
+    price = np.where(active, beta, 0.5)
+    i_xz = 0.5 * np.log((1 - price) * rho2 / (price * (1 - rho2))).sum(1)
+    i_zy = 0.5 * np.log((1 - price) / (1 - rho2)).sum(1)
+    return i_xz, i_zy
+
+
+def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=None):
+    """Estimate the top-label expected calibration error.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    y_prob : array-like of shape (n_samples, n_classes)
+        Predicted probabilities, in the order of `labels`.
+    n_bins : int, default=15
+        Bins of equal mass; rows of equal confidence share a bin.
+    labels : array-like of shape (n_classes,), default=None
+        The classes; by default those in `y_true`, sorted.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    error : Estimate
+        Mean over bins of |accuracy - confidence|, and its standard error given the signs.
+
+    Raises
+    ------
+    ValueError
+        If the classes are not as many as the columns of `y_prob`, or a label is not among them.
+
+    See Also
+    --------
+    sklearn.calibration.CalibrationDisplay : Draws a reliability diagram.
+
+    Notes
+    -----
+    Of n rows even perfect probabilities get an error of some sqrt(n_bins / n) / 3.
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017; bins of equal mass after
+    Nguyen and O'Connor, EMNLP 2015.
+
+    Examples
+    --------
+    >>> from skvib import calibration_error
+    >>> round(calibration_error([0, 1, 1, 1], [[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], n_bins=1), 3)
+    0.15
+    """
+    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, dtype=float)
+    check_consistent_length(y_true, y_prob, sample_weight)
+    check_scalar(n_bins, "n_bins", Integral, min_val=1)
+    labels = np.unique(y_true) if labels is None else np.asarray(labels)
+    if y_prob.ndim != 2 or y_prob.shape[1] != len(labels):
+        raise ValueError(
+            f"y_prob has shape {y_prob.shape}, but there are {len(labels)} classes, {labels}: pass one column for "
+            "each, and `labels` where y_true does not hold them all."
+        )
+    if not np.isin(y_true, labels).all():
+        raise ValueError(f"y_true holds labels that are not among {labels}.")
+    shares = shares_of(sample_weight, len(y_true))
+    confidence = y_prob.max(axis=1)
+    gap = (labels[y_prob.argmax(axis=1)] == y_true) - confidence
+    _, ties = np.unique(confidence, return_inverse=True)
+    mass = np.bincount(ties, shares)
+    bins = (n_bins * (np.cumsum(mass) - 0.5 * mass)).astype(int)[ties]
+    signs = np.sign(np.bincount(bins, shares * gap, minlength=n_bins))
+    return mean_of(signs[bins] * gap, shares)
+
+
+def outlier_scores(estimator, X, X_reference):
+    """Score how unusual rows are, by their rate and by the entropy of their prediction.
+
+    Parameters
+    ----------
+    estimator : fitted VIBClassifier, Pipeline that ends in one, or search over one
+        A row is unusual to it if its code costs much, or if the prediction is uncertain.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to score.
+    X_reference : {array-like, sparse matrix} of shape (n_reference, n_features)
+        Ordinary rows to compare with that the estimator was not fitted on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        -log p(rate) - log p(entropy), nats, where p is the share of reference rows (and the row itself) with as high a
+        value; the higher, the more unusual. Were the two independent, ordinary rows would exceed 4.74 in 5 of 100.
+
+    Raises
+    ------
+    TypeError
+        If there is no VIB classifier inside `estimator`.
+
+    See Also
+    --------
+    VIBClassifier.score_samples : Minus the rate alone, for any estimator.
+
+    References
+    ----------
+    Fisher, Statistical Methods for Research Workers, 1932, section 21.1, on combining p-values; the rate as a score
+    follows Alemi, Fischer and Dillon, Uncertainty in the Variational Information Bottleneck, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, outlier_scores
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.01, random_state=0).fit(X[::2], y[::2])
+    >>> ordinary, unusual = outlier_scores(model, [X[1], 5 * X[1]], X_reference=X[1::2])
+    >>> bool(ordinary < unusual)
+    True
+    """
+    prepare, vib = unwrapped(estimator)
+    if not hasattr(vib, "predict_proba"):
+        raise TypeError(
+            f"outlier_scores needs a classifier; got a {type(vib).__name__}, whose score_samples gives the rate alone."
+        )
+    scores = 0.0
+    inputs, reference = prepare(X), prepare(X_reference)
+    for measure in (vib.rate_samples, lambda rows: _predictive_entropy(vib, rows)):
+        ordinary = np.sort(measure(reference))
+        n_below = np.searchsorted(ordinary, measure(inputs), side="left")
+        scores = scores - np.log((len(ordinary) - n_below + 1) / (len(ordinary) + 1))
+    return scores
+
+
+def _check_options(unit, **integers):
+    if unit not in NATS_IN:
+        raise ValueError(f"unit must be one of {list(NATS_IN)}; got {unit!r}.")
+    for name, value in integers.items():
+        check_scalar(value, name, Integral, min_val=2 if name == "max_rows" else 1)
+
+
+def _in_unit(estimate, unit):
+    nats = NATS_IN[unit]
+    return estimate and Estimate(estimate / nats, estimate.standard_error / nats)
+
+
+def _columns(unit, **estimates):
+    """Arrays of values and standard errors, by name; None where there are no estimates."""
+    columns = {}
+    for name, parts in estimates.items():
+        arrays = (None, None) if parts is None else (part / NATS_IN[unit] for part in values_and_errors(parts))
+        columns[name], columns[f"{name}_se"] = arrays
+    return columns
+
+
+def _frame(result):
+    import pandas as pd
+
+    columns = {field.name: getattr(result, field.name) for field in fields(result)}
+    return pd.DataFrame({name: column for name, column in columns.items() if isinstance(column, np.ndarray | list)})
+
+
+def _surprise(y, shares):
+    """-log of each label's share; its mean is H(Y)."""
+    codes = np.unique(y, return_inverse=True)[1].ravel()
+    return -np.log(np.bincount(codes, shares))[codes]
+
+
+def _fall_without_dimension(k, z, pairs, n_replacements):
+    """The mean of log q(y_i|z_i) - log mean_s q(y_i|z_i with dimension k of row s)."""
+    others, log_q = pairs.others(n_replacements), []
+    for other in others:
+        replaced = z.copy()
+        replaced[:, k] = z[other, k]
+        log_q.append(pairs.vib.log_likelihood_latent(replaced, pairs.y))
+    return fall(pairs.vib.log_likelihood_latent(z, pairs.y), log_q, others, pairs.shares)
+
+
+def _groups(X, features):
+    """Lists of column indices by name."""
+    names = list(map(str, X.columns)) if hasattr(X, "columns") else [f"x{k}" for k in range(X.shape[1])]
+    if features is None:
+        features = range(X.shape[1])
+    if not isinstance(features, dict):
+        parts = [[part] if isinstance(part, Integral | str) else list(part) for part in features]
+        features = {" + ".join(str(names[c] if isinstance(c, Integral) else c) for c in part): part for part in parts}
+    groups = {}
+    for name, part in features.items():
+        part = [part] if isinstance(part, Integral | str) else list(part)
+        unknown = [c for c in part if (c not in names if isinstance(c, str) else not 0 <= c < X.shape[1])]
+        if unknown or not part:
+            raise ValueError(f"features holds {unknown or 'an empty group'}: X has the columns {names}.")
+        groups[name] = [names.index(c) if isinstance(c, str) else int(c) for c in part]
+    return groups
+
+
+def _with_columns_of(X, columns, rows):
+    """X with these columns taken from other rows."""
+    if hasattr(X, "iloc"):
+        X = X.copy()
+        for column in columns:
+            X.isetitem(column, X.iloc[rows, column].array)
+        return X
+    if sparse.issparse(X):
+        taken = np.zeros(X.shape[1])
+        taken[columns] = 1.0
+        return (X @ sparse.diags_array(1.0 - taken) + X.tocsr()[rows] @ sparse.diags_array(taken)).tocsr()
+    X = X.copy()
+    X[:, columns] = X[rows][:, columns]
+    return X
+
+
+def _predictive_entropy(vib, X):
+    """Entropy of each row's prediction, nats, summed over the labels of a multilabel target."""
+    p = vib.predict_proba(X)
+    p = np.stack([p, 1.0 - p]) if vib.n_outputs_ > 1 else p[None]
+    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=(0, 2))
+
+
+def _fit_at_betas(search, X, y):
+    """Clones of the best estimator of a search, fitted at each of its betas."""
+    params = search.cv_results_["params"]
+    names = {name for part in params for name in part if name.rpartition("__")[2] == "beta"}
+    if len(names) != 1:
+        raise ValueError(f"The search must be over one beta; its parameters are {params[0]}.")
+    (name,) = names
+    betas = sorted({part[name] for part in params if name in part})
+    models = [clone(search.best_estimator_).set_params(**{name: beta}) for beta in betas]
+    with (
+        joblib.parallel_config(backend="skvib", method=getattr(search, "method", "exact")),
+        warnings.catch_warnings(),
+    ):
+        # at the upper end of a path a code may well carry nothing: the plane will tell
+        warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
+        return Parallel()(delayed(model.fit)(X, y) for model in models)
