@@ -2,6 +2,14 @@
 
 from skvib.bounds import Estimate
 from skvib.classifier import VIBClassifier
+from skvib.displays import (
+    BetaPathDisplay,
+    FeatureInformationDisplay,
+    InformationPlaneDisplay,
+    LatentDisplay,
+    LatentRatesDisplay,
+    TrainingCurveDisplay,
+)
 from skvib.information import (
     FeatureInformation,
     InformationPlane,
@@ -22,12 +30,18 @@ from skvib.together import fit_together
 
 __all__ = [
     "BetaPath",
+    "BetaPathDisplay",
     "BetaSearchCV",
     "Estimate",
     "FeatureInformation",
+    "FeatureInformationDisplay",
     "InformationPlane",
+    "InformationPlaneDisplay",
+    "LatentDisplay",
     "LatentInformation",
+    "LatentRatesDisplay",
     "MutualInformation",
+    "TrainingCurveDisplay",
     "VIBClassifier",
     "VIBRegressor",
     "beta_path",

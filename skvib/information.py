@@ -415,7 +415,7 @@ def information_plane(
         if X_train is None:
             X_train, y_train, label = X, y, "training"
         if X is not None and y is not None:
-            models = _fit_at_betas(source, X_train, y_train)
+            models = fit_at_betas(source, X_train, y_train)
     elif isinstance(source, list | tuple) and source:
         models = source
     else:
@@ -868,14 +868,19 @@ def _predictive_entropy(vib, X):
     return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=(0, 2))
 
 
-def _fit_at_betas(search, X, y):
-    """Clones of the best estimator of a search, fitted at each of its betas."""
+def beta_grid(search):
+    """The name of the parameter beta that a search is over, and its values, sorted."""
     params = search.cv_results_["params"]
     names = {name for part in params for name in part if name.rpartition("__")[2] == "beta"}
     if len(names) != 1:
         raise ValueError(f"The search must be over one beta; its parameters are {params[0]}.")
     (name,) = names
-    betas = sorted({part[name] for part in params if name in part})
+    return name, np.unique([part[name] for part in params if name in part])
+
+
+def fit_at_betas(search, X, y):
+    """Clones of the best estimator of a search, fitted at each of its betas."""
+    name, betas = beta_grid(search)
     models = [clone(search.best_estimator_).set_params(**{name: beta}) for beta in betas]
     with (
         joblib.parallel_config(backend="skvib", method=getattr(search, "method", "exact")),

@@ -11,11 +11,12 @@ import skvib
 
 ROOT = Path(skvib.__file__).parent
 ALLOWED = {
-    "__init__": {"bounds", "classifier", "information", "regressor", "path", "search", "together"},
+    "__init__": {"bounds", "classifier", "displays", "information", "regressor", "path", "search", "together"},
     "classifier": {"base"},
     "regressor": {"base", "rows"},
     "search": {"base", "bounds", "path", "nn.problem", "together"},
     "path": {"base", "bounds", "information", "monitor", "nn.problem", "nn.trainer", "rows"},
+    "displays": {"bounds", "information"},
     "information": {"bounds"},
     "bounds": {"rows"},
     "together": {"base", "grouping", "nn.problem", "nn.trainer"},
@@ -97,12 +98,18 @@ def test_no_file_grows_past_400_lines_of_code(name):
 def test_the_public_names_are_those_of_the_api():
     assert skvib.__all__ == [
         "BetaPath",
+        "BetaPathDisplay",
         "BetaSearchCV",
         "Estimate",
         "FeatureInformation",
+        "FeatureInformationDisplay",
         "InformationPlane",
+        "InformationPlaneDisplay",
+        "LatentDisplay",
         "LatentInformation",
+        "LatentRatesDisplay",
         "MutualInformation",
+        "TrainingCurveDisplay",
         "VIBClassifier",
         "VIBRegressor",
         "beta_path",

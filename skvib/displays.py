@@ -1,0 +1,821 @@
+"""What a bottleneck keeps, drawn by matplotlib, in scikit-learn's convention: `from_...` measures, `plot` draws.
+
+Series differ in line and marker besides colour, and colours (Okabe and Ito 2008) in lightness, so that figures read in
+grey. matplotlib is imported only to draw; with a given `ax`, pyplot is not.
+"""
+
+import numpy as np
+
+from skvib.bounds import unwrapped
+from skvib.information import (
+    ACTIVE_NATS,
+    NATS_IN,
+    beta_grid,
+    feature_information,
+    fit_at_betas,
+    information_plane,
+    latent_information,
+)
+
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "0.45"
+CLASS_STYLES = (
+    *(("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#56B4E9", "v")),
+    *(("#D55E00", "P"), ("#000000", "*"), ("#F0E442", "X"), ("#882255", "<"), ("#999999", ">")),
+)
+N_ELLIPSES = 100
+WIDE_NATS = 15.0
+
+
+class InformationPlaneDisplay:
+    """Information plane: what the code says of the target against what it says of the input.
+
+    Make one with `from_path` or `from_estimator`.
+
+    Parameters
+    ----------
+    plane : InformationPlane
+        What to draw.
+    beta : float, default=None
+        The chosen beta, which is marked.
+    limit : tuple of ndarray, default=None
+        Another curve (I(X;Z), I(Z;Y)) to compare with, such as `gaussian_limit`.
+
+    Attributes
+    ----------
+    line_ : matplotlib.lines.Line2D
+        The codes, I(X;Z) midway between its bounds.
+    rate_line_ : matplotlib.lines.Line2D
+        The same at their rates.
+    frontier_ : matplotlib.collections.PolyCollection
+        What is possible, I(Z;Y) <= min(I(X;Z), H(Y)).
+    limit_line_, chosen_ : matplotlib.lines.Line2D or None
+        The other curve and the mark of the chosen beta.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    information_plane : Measures it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import InformationPlaneDisplay, VIBClassifier, beta_path
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> path = beta_path(model, X[::2], y[::2], betas=4, X_val=X[1::2], y_val=y[1::2])
+    >>> display = InformationPlaneDisplay.from_path(path)
+    >>> display.ax_.get_ylabel()
+    'I(Z;Y), at least (nats)'
+    """
+
+    def __init__(self, plane, *, beta=None, limit=None):
+        self.plane, self.beta, self.limit = plane, beta, limit
+
+    @classmethod
+    def from_path(cls, path, X=None, y=None, *, beta=None, limit=None, ax=None, **options):
+        """Measure and draw the plane of a BetaPath.
+
+        Parameters
+        ----------
+        path : BetaPath
+            Its estimators are measured.
+        X, y : array-like, default=None
+            Rows to measure on; by default those that the path's `information` is of.
+        beta : float, default=None
+            The chosen beta; by default the "1se" choice, if the path has validation rows.
+        limit : tuple of ndarray, default=None
+            Another curve (I(X;Z), I(Z;Y)).
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **options : dict
+            Of `information_plane`.
+
+        Returns
+        -------
+        display : InformationPlaneDisplay
+        """
+        if beta is None and path.information_rows == "validation":
+            beta = path.choose("1se")
+        return cls(information_plane(path, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, beta=None, limit=None, ax=None, **options):
+        """Measure and draw the plane of a fitted search over beta, or of a list of fitted estimators.
+
+        Parameters
+        ----------
+        estimator : fitted search over beta, or list of fitted estimators
+            What is measured.
+        X, y : array-like
+            Rows to measure on. A search is refitted at its betas on the options `X_train` and `y_train`, by default
+            on X and y.
+        beta : float, default=None
+            The chosen beta; by default that of the search.
+        limit : tuple of ndarray, default=None
+            Another curve (I(X;Z), I(Z;Y)).
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **options : dict
+            Of `information_plane`.
+
+        Returns
+        -------
+        display : InformationPlaneDisplay
+        """
+        if beta is None and hasattr(estimator, "best_estimator_"):
+            beta = unwrapped(estimator)[1].beta
+        return cls(information_plane(estimator, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
+
+    def plot(self, *, ax=None, **line_kw):
+        """Draw the plane.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **line_kw : dict
+            Style of the codes' line.
+
+        Returns
+        -------
+        display : InformationPlaneDisplay
+        """
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
+        plane, unit = self.plane, self.plane.unit
+        upper = np.minimum(plane.x_upper, plane.rate)
+        x = 0.5 * (plane.x_lower + upper)
+        xerr = np.maximum([x - plane.x_lower, upper - x], 0.0)
+        x_max = 1.1 * max(*plane.rate, *(() if self.limit is None else self.limit[0]), 0.1)
+        # rates of cheap codes run to hundreds of nats, and what is known of the target is decided within a few
+        is_wide = x_max > WIDE_NATS / NATS_IN[unit]
+        x_min = max(0.5 * x.min(), 1e-2) if is_wide else 0.0
+        bound = np.geomspace(x_min, x_max, 200) if is_wide else np.linspace(0.0, x_max, 200)
+        ceiling = np.inf if plane.entropy is None else plane.entropy
+        self.frontier_ = ax.fill_between(
+            bound, np.minimum(bound, ceiling), color="0.92", label="possible: I(Z;Y) ≤ min(I(X;Z), H(Y))"
+        )
+        (self.rate_line_,) = ax.plot(
+            plane.rate, plane.y_lower, ls=":", marker=".", color=GREY, label="at the rate R ≥ I(X;Z)"
+        )
+        style = {"color": BLUE, "marker": "o", "ms": 4, "label": f"codes ({plane.rows} rows)"} | line_kw
+        bars = ax.errorbar(x, plane.y_lower, yerr=plane.y_lower_se, xerr=xerr, elinewidth=1, **style)
+        self.line_, self.limit_line_, self.chosen_ = bars.lines[0], None, None
+        if self.limit is not None:
+            (self.limit_line_,) = ax.plot(*self.limit, ls="--", color="black", label="limit")
+        if self.beta is not None:
+            k = int(np.abs(plane.betas - self.beta).argmin())
+            (self.chosen_,) = ax.plot(
+                x[k],
+                plane.y_lower[k],
+                ls="",
+                marker="*",
+                ms=14,
+                mec="black",
+                color=ORANGE,
+                label=f"β = {self.beta:.2g}",
+            )
+        for k, side in ((0, "right"), (-1, "left")):
+            ax.annotate(
+                f"β = {plane.betas[k]:.0e}",
+                (x[k], plane.y_lower[k]),
+                (0, -12),
+                textcoords="offset points",
+                ha=side,
+                fontsize="small",
+            )
+        top = np.nanmax([*plane.y_lower, *(() if self.limit is None else self.limit[1]), min(ceiling, x_max, 0.1)])
+        ax.set(
+            xscale="log" if is_wide else "linear",
+            xlim=(x_min, x_max),
+            ylim=(min(0.0, 1.1 * plane.y_lower.min()), 1.12 * top),
+        )
+        ax.set(xlabel=f"I(X;Z), between its bounds ({unit})", ylabel=f"I(Z;Y), at least ({unit})")
+        ax.legend(loc="lower right", fontsize="small")
+        return self
+
+
+class BetaPathDisplay:
+    """Score, rate and active dimensions against beta, with the two choices.
+
+    Make one with `from_path` or `from_estimator`.
+
+    Parameters
+    ----------
+    betas : ndarray of shape (n_betas,)
+        In increasing order.
+    score, score_se : ndarray of shape (n_betas,)
+        What is chosen by, and its standard error.
+    rate : ndarray of shape (n_betas,)
+        Nats.
+    n_active : ndarray of shape (n_betas,)
+        Active latent dimensions.
+    score_name : str, default="score"
+        Label of its axis.
+
+    Attributes
+    ----------
+    best_beta_, compressed_beta_ : float
+        The beta of the best score, and the largest one within a standard error of it.
+    line_, rate_line_, active_line_ : matplotlib.lines.Line2D
+        Score, rate and active dimensions.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    axes_ : ndarray of matplotlib.axes.Axes of shape (3,)
+        The panels inside `ax_`, from top to bottom.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    beta_path : Every beta from one training.
+    BetaSearchCV : Chooses by cross-validation.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import BetaPathDisplay, VIBClassifier, beta_path
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> path = beta_path(model, X[::2], y[::2], betas=4, X_val=X[1::2], y_val=y[1::2])
+    >>> display = BetaPathDisplay.from_path(path)
+    >>> display.compressed_beta_ == path.choose("1se")
+    True
+    """
+
+    def __init__(self, betas, score, score_se, rate, n_active, *, score_name="score"):
+        self.betas, self.score, self.score_se = betas, score, score_se
+        self.rate, self.n_active, self.score_name = rate, n_active, score_name
+
+    @classmethod
+    def from_path(cls, path, *, ax=None):
+        """Draw a BetaPath by its log-likelihoods.
+
+        Parameters
+        ----------
+        path : BetaPath
+            What is drawn.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : BetaPathDisplay
+        """
+        name = f"log-likelihood,\n{path.information_rows} rows (nats)"
+        columns = path.log_likelihoods, path.log_likelihoods_se, path.rate, path.n_active
+        return cls(path.betas, *columns, score_name=name).plot(ax=ax)
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y, *, ax=None):
+        """Draw a fitted search over beta by its cross-validated score.
+
+        Parameters
+        ----------
+        estimator : fitted BetaSearchCV or other search over beta alone
+            Clones of its `best_estimator_` are fitted at each beta, together, for their rates.
+        X, y : array-like
+            Rows to fit on.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : BetaPathDisplay
+        """
+        name, betas = beta_grid(estimator)
+        results, n_splits = estimator.cv_results_, estimator.n_splits_
+        if len(results["params"]) != len(betas):
+            raise ValueError("BetaPathDisplay draws a search over beta alone; this one has other parameters, too.")
+        order = np.argsort([params[name] for params in results["params"]])
+        errors = results["std_test_score"][order] / np.sqrt(max(n_splits - 1, 1))
+        models = [unwrapped(model)[1] for model in fit_at_betas(estimator, X, y)]
+        kept = np.array([model.rate_ for model in models]), np.array([model.n_active_ for model in models])
+        scores = results["mean_test_score"][order]
+        return cls(betas, scores, errors, *kept, score_name=f"score, {n_splits} folds").plot(ax=ax)
+
+    @property
+    def best_beta_(self):
+        """The beta of the best score."""
+        return float(self.betas[np.nanargmax(self.score)])
+
+    @property
+    def compressed_beta_(self):
+        """The largest beta whose score is within a standard error of the best."""
+        best = np.nanargmax(self.score)
+        return float(self.betas[self.score >= self.score[best] - self.score_se[best]].max())
+
+    def plot(self, *, ax=None, **line_kw):
+        """Draw the panels inside `ax`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **line_kw : dict
+            Style of the lines.
+
+        Returns
+        -------
+        display : BetaPathDisplay
+        """
+        self.ax_, self.figure_ = _axes(ax, figsize=(6.4, 6.4))
+        self.ax_.set_axis_off()
+        frames = (0.0, 0.62, 1.0, 0.38), (0.0, 0.31, 1.0, 0.27), (0.0, 0.0, 1.0, 0.27)
+        self.axes_ = np.array([self.ax_.inset_axes(frame) for frame in frames])
+        score, rate, active = self.axes_
+        style = {"marker": "o", "ms": 4} | line_kw
+        bars = score.errorbar(self.betas, self.score, self.score_se, color=BLUE, capsize=2, **style)
+        self.line_ = bars.lines[0]
+        best = np.nanargmax(self.score)
+        span = max(10 * self.score_se[best], 0.6 * np.ptp(self.score[np.isfinite(self.score)]), 1e-3)
+        score.axhspan(self.score[best] - self.score_se[best], self.score[best], color="0.88")
+        score.set_ylim(self.score[best] - span, self.score[best] + 0.15 * span)
+        score.set_ylabel(self.score_name)
+        (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
+        rate.set(yscale="log", ylabel="rate (nats)")
+        (self.active_line_,) = active.plot(
+            self.betas, self.n_active, color="black", drawstyle="steps-mid", **style | {"marker": "."}
+        )
+        active.set(ylabel="active\ndimensions", xlabel="beta, price of a nat")
+        active.set_ylim(bottom=0)
+        for panel in self.axes_:
+            _scale_betas(panel, self.betas)
+            best_line = panel.axvline(self.best_beta_, color=GREY, ls=":")
+            compressed_line = panel.axvline(self.compressed_beta_, color=ORANGE, ls="-.")
+            if panel is not active:
+                panel.tick_params(labelbottom=False)
+        labels = [f"best: β = {self.best_beta_:.2g}", f"within one standard error: β = {self.compressed_beta_:.2g}"]
+        score.legend([best_line, compressed_line], labels, loc="lower left", fontsize="small")
+        return self
+
+
+class TrainingCurveDisplay:
+    """Loss of each epoch, split in what it pays for errors and for information.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    history : dict of ndarray
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood" if there is one; nats.
+    beta : float
+        Price of a nat.
+
+    Attributes
+    ----------
+    best_epoch_ : int or None
+        Epoch of the best validation log-likelihood, from 1.
+    line_ : matplotlib.lines.Line2D
+        The loss.
+    distortion_line_, rate_line_ : matplotlib.lines.Line2D
+        The distortion, and beta times the rate. While beta warms up, the loss is below their sum.
+    validation_line_ : matplotlib.lines.Line2D or None
+        Minus the log-likelihood of validation rows.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    VIBClassifier : Its `history_` is what is drawn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import TrainingCurveDisplay, VIBClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> display = TrainingCurveDisplay.from_estimator(model.fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]))
+    >>> len(display.line_.get_xdata())
+    200
+    """
+
+    def __init__(self, history, beta):
+        self.history, self.beta = history, beta
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the training of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+            Whose `history_` is drawn.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+        """
+        _, vib = unwrapped(estimator)
+        return cls(vib.history_, vib.beta).plot(ax=ax)
+
+    @property
+    def best_epoch_(self):
+        """Epoch of the best validation log-likelihood, from 1; None without validation rows."""
+        scores = self.history.get("validation_log_likelihood", ())
+        return int(np.nanargmax(scores)) + 1 if len(scores) else None
+
+    def plot(self, *, ax=None, **line_kw):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **line_kw : dict
+            Style of all lines.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+        """
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
+        epochs = np.arange(1, len(self.history["loss"]) + 1)
+
+        def draw(values, label, **style):
+            return ax.plot(epochs, values, label=label, **style | line_kw)[0]
+
+        price = self.beta * self.history["rate"]
+        self.line_ = draw(self.history["loss"], "loss", color="black", lw=2)
+        self.distortion_line_ = draw(self.history["distortion"], "distortion", color=BLUE, ls="--")
+        self.rate_line_ = draw(price, f"β · rate, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
+        self.validation_line_ = None
+        shown = [self.history["loss"], self.history["distortion"], price]
+        if self.best_epoch_ is not None:
+            shown.append(-self.history["validation_log_likelihood"])
+            self.validation_line_ = draw(shown[-1], "- log-likelihood, validation", color=GREEN, ls="-.")
+            ax.axvline(self.best_epoch_, color=GREY, lw=1, label=f"best epoch: {self.best_epoch_}")
+        if min(np.nanmin(values) for values in shown) > 0:
+            ax.set_yscale("log")
+        ax.set(xlabel="epoch", ylabel="nats")
+        ax.legend(fontsize="small")
+        return self
+
+
+class LatentDisplay:
+    """Two dimensions of the code of each row, with ellipses of its posterior.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    mu, sigma : ndarray of shape (n_samples, latent_dim)
+        Mean and standard deviation of the code of each row.
+    y : ndarray of shape (n_samples,), default=None
+        Labels or numbers to colour by.
+    dimensions : tuple of int, default=None
+        The two dimensions; by default those of the highest rates.
+
+    Attributes
+    ----------
+    dimensions_ : tuple of int
+        The two dimensions.
+    line_ : list of matplotlib.collections.PathCollection
+        The means, by class.
+    ellipses_ : matplotlib.collections.EllipseCollection
+        One standard deviation around the means, of at most 100 rows.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    VIBClassifier.encode : The posterior of each row.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import LatentDisplay, VIBClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), latent_dim=2, beta=0.1, random_state=0).fit(X, y)
+    >>> display = LatentDisplay.from_estimator(model, X, y)
+    >>> len(display.line_)  # a collection for each class
+    3
+    """
+
+    def __init__(self, mu, sigma, y=None, *, dimensions=None):
+        self.mu, self.sigma, self.y, self.dimensions = mu, sigma, y, dimensions
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, dimensions=None, ax=None, **scatter_kw):
+        """Draw the codes of rows.
+
+        Parameters
+        ----------
+        estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+            Whose codes are drawn.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode.
+        y : array-like of shape (n_samples,), default=None
+            Labels or numbers to colour by.
+        dimensions : tuple of int, default=None
+            The two dimensions; by default those of the highest rates.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **scatter_kw : dict
+            Style of the means.
+
+        Returns
+        -------
+        display : LatentDisplay
+        """
+        prepare, vib = unwrapped(estimator)
+        y = None if y is None else np.asarray(y)
+        return cls(*vib.encode(prepare(X)), y, dimensions=dimensions).plot(ax=ax, **scatter_kw)
+
+    @property
+    def dimensions_(self):
+        """The two dimensions; one alone is drawn against zero."""
+        if self.dimensions is not None:
+            return tuple(self.dimensions)
+        rates = (0.5 * (self.mu**2 + self.sigma**2 - 1.0) - np.log(self.sigma)).mean(axis=0)
+        return tuple(np.sort(np.argsort(-rates, kind="stable")[:2]).tolist())
+
+    def plot(self, *, ax=None, **scatter_kw):
+        """Draw the codes.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **scatter_kw : dict
+            Style of the means.
+
+        Returns
+        -------
+        display : LatentDisplay
+        """
+        from matplotlib.collections import EllipseCollection
+
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
+        names = [f"z[{k}]" for k in self.dimensions_]
+        centers, widths = self.mu[:, self.dimensions_], self.sigma[:, self.dimensions_]
+        if len(names) == 1:
+            centers, widths = (np.column_stack([part, np.zeros(len(part))]) for part in (centers, widths))
+            names.append("")
+        style = {"s": 14, "linewidths": 0.3, "edgecolors": "white", "zorder": 2} | scatter_kw
+        classes = [] if self.y is None else np.unique(self.y)
+        if self.y is None or len(classes) > len(CLASS_STYLES):
+            coloured = {} if self.y is None else {"c": self.y, "cmap": "cividis"}
+            self.line_ = [ax.scatter(*centers.T, **coloured, **style)]
+            if self.y is not None:
+                ax.figure.colorbar(self.line_[0], ax=ax, label="y")
+        else:
+            self.line_ = [
+                ax.scatter(*centers[self.y == label].T, color=color, marker=marker, label=str(label), **style)
+                for label, (color, marker) in zip(classes, CLASS_STYLES, strict=False)
+            ]
+            ax.legend(title="y", fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        shown = np.linspace(0, len(centers) - 1, min(N_ELLIPSES, len(centers))).astype(int)
+        self.ellipses_ = EllipseCollection(
+            *2 * widths[shown].T, np.zeros(len(shown)), units="xy", offsets=centers[shown],
+            transOffset=ax.transData, facecolors="none", edgecolors="0.7", linewidths=0.5, zorder=1,
+        )  # fmt: skip
+        ax.add_collection(self.ellipses_)
+        ax.set(xlabel=f"{names[0]}, mean ± one standard deviation", ylabel=names[1])
+        return self
+
+
+class LatentRatesDisplay:
+    """The rate of each latent dimension, from the highest to the lowest.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    rates : ndarray of shape (latent_dim,)
+        Rates.
+    information : LatentInformation, default=None
+        What each dimension says beyond the others, drawn in the bars.
+    unit : {"nats", "bits"}, default="nats"
+        Unit of the rates.
+
+    Attributes
+    ----------
+    bars_ : matplotlib.container.BarContainer
+        The rates.
+    line_ : matplotlib.lines.Line2D
+        Where a dimension begins to count as active.
+    added_lines_ : list of matplotlib.lines.Line2D
+        What each dimension says of X, and of y, beyond the others; empty without `information`.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    latent_information : What each dimension keeps.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import LatentRatesDisplay, VIBClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), latent_dim=8, beta=0.1, random_state=0).fit(X, y)
+    >>> display = LatentRatesDisplay.from_estimator(model)
+    >>> len(display.bars_)
+    8
+    """
+
+    def __init__(self, rates, *, information=None, unit="nats"):
+        self.rates, self.information, self.unit = rates, information, unit
+
+    @classmethod
+    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **options):
+        """Draw the rates of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+            Whose code is measured.
+        X, y : array-like, default=None
+            Rows to measure on; without, the rates are those of the training rows.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **options : dict
+            Of `latent_information`, with X.
+
+        Returns
+        -------
+        display : LatentRatesDisplay
+        """
+        if X is None:
+            return cls(unwrapped(estimator)[1].latent_rates_).plot(ax=ax)
+        information = latent_information(estimator, X, y, **options)
+        return cls(information.rate, information=information, unit=information.unit).plot(ax=ax)
+
+    def plot(self, *, ax=None, **bar_kw):
+        """Draw the rates.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **bar_kw : dict
+            Style of the bars.
+
+        Returns
+        -------
+        display : LatentRatesDisplay
+        """
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
+        order = np.argsort(-self.rates, kind="stable")
+        places = np.arange(len(order))
+        style = {"color": "#56B4E9", "edgecolor": "black", "linewidth": 0.5, "label": "rate"} | bar_kw
+        self.bars_ = ax.bar(places, self.rates[order], **style)
+        self.added_lines_ = []
+        if self.information is not None:
+            parts = [("x_added", "o", ORANGE, "adds about X"), ("y_added", "D", "black", "adds about y")]
+            for name, marker, color, label in parts:
+                values, errors = getattr(self.information, name), getattr(self.information, f"{name}_se")
+                if values is not None:
+                    bars = ax.errorbar(
+                        places,
+                        values[order],
+                        errors[order],
+                        ls="",
+                        marker=marker,
+                        ms=5,
+                        mec="black",
+                        color=color,
+                        label=label,
+                    )
+                    self.added_lines_.append(bars.lines[0])
+        self.line_ = ax.axhline(ACTIVE_NATS / NATS_IN[self.unit], color="black", ls="--", lw=0.8, label="active above")
+        step = max(1, len(order) // 16)
+        ax.set_xticks(places[::step], [str(k) for k in order[::step]])
+        ax.set(xlabel="latent dimension, by rate", ylabel=f"information ({self.unit})")
+        ax.legend(fontsize="small")
+        return self
+
+
+class FeatureInformationDisplay:
+    """What the code kept of each input feature, from the most to the least.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    information : FeatureInformation
+        What to draw.
+    max_features : int, default=20
+        Draw only so many features.
+
+    Attributes
+    ----------
+    bars_ : matplotlib.container.BarContainer
+        What the code says of each feature beyond the others.
+    line_ : matplotlib.lines.Line2D or None
+        What the prediction of y loses without it.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    feature_information : Measures it.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import FeatureInformationDisplay, VIBClassifier
+    >>> X, y = load_iris(return_X_y=True, as_frame=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.1, random_state=0).fit(X, y)
+    >>> display = FeatureInformationDisplay.from_estimator(model, X, y)
+    >>> len(display.bars_)
+    4
+    """
+
+    def __init__(self, information, *, max_features=20):
+        self.information, self.max_features = information, max_features
+
+    @classmethod
+    def from_estimator(cls, estimator, X, y=None, *, max_features=20, ax=None, **options):
+        """Measure and draw what a fitted estimator kept of its features.
+
+        Parameters
+        ----------
+        estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+            Whose code is measured.
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to measure on.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Their targets.
+        max_features : int, default=20
+            Draw only so many features.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **options : dict
+            Of `feature_information`.
+
+        Returns
+        -------
+        display : FeatureInformationDisplay
+        """
+        return cls(feature_information(estimator, X, y, **options), max_features=max_features).plot(ax=ax)
+
+    def plot(self, *, ax=None, **bar_kw):
+        """Draw the features.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **bar_kw : dict
+            Style of the bars.
+
+        Returns
+        -------
+        display : FeatureInformationDisplay
+        """
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
+        found = self.information
+        order = np.argsort(-found.x_kept, kind="stable")[: self.max_features][::-1]
+        places = np.arange(len(order))
+        style = {"color": "#56B4E9", "edgecolor": "black", "linewidth": 0.5, "label": "kept by the code"} | bar_kw
+        self.bars_ = ax.barh(places, found.x_kept[order], xerr=found.x_kept_se[order], **style)
+        self.line_ = None
+        if found.y_lost is not None:
+            bars = ax.errorbar(
+                found.y_lost[order],
+                places,
+                xerr=found.y_lost_se[order],
+                ls="",
+                marker="D",
+                ms=5,
+                color="black",
+                label="lost about y without it",
+            )
+            self.line_ = bars.lines[0]
+        ax.axvline(0.0, color="black", lw=0.8)
+        ax.set_yticks(places, [found.names[k] for k in order])
+        ax.set_xlabel(f"information ({found.unit})")
+        ax.legend(fontsize="small", loc="lower right")
+        return self
+
+
+def _axes(ax, **figure_kw):
+    """`ax`, or those of a new figure, and their figure."""
+    if ax is None:
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError as error:
+            raise ImportError('Displays need matplotlib: pip install "skvib[plot]".') from error
+        _, ax = plt.subplots(layout="constrained", **figure_kw)
+    return ax, ax.figure
+
+
+def _scale_betas(ax, betas):
+    if betas[0] > 0:
+        ax.set_xscale("log")
+    else:
+        ax.set_xscale("symlog", linthresh=betas[betas > 0].min(initial=1.0))
