@@ -3,7 +3,7 @@ OLDEST_SCIKIT_LEARN = 1.6.1
 # two workers, each with a thread of its own: OpenMP threads that spin on a core in use would slow both
 TWO_WORKERS = OMP_NUM_THREADS=1
 
-.PHONY: demo test test-oldest
+.PHONY: demo docs test test-oldest
 
 demo: .venv/installed
 	.venv/bin/python docs/examples/plot_01_first_fit.py
@@ -11,7 +11,8 @@ demo: .venv/installed
 test: .venv/installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	$(TWO_WORKERS) SCIPY_ARRAY_API=1 .venv/bin/python -m pytest -n 2 --dist worksteal --doctest-modules --doctest-glob=README.md --cov --cov-report=term --cov-fail-under=95 tests skvib README.md
+	$(TWO_WORKERS) SCIPY_ARRAY_API=1 .venv/bin/python -m pytest -n 2 --dist worksteal --doctest-modules --doctest-glob=README.md --doctest-glob="*.rst" \
+		--cov --cov-report=term --cov-fail-under=95 tests skvib README.md docs/getting_started.rst docs/user_guide
 
 # the contract once more, with the oldest scikit-learn that setup.cfg allows
 test-oldest: .venv-oldest/installed
@@ -27,4 +28,12 @@ test-oldest: .venv-oldest/installed
 	$(PYTHON) -m venv .venv-oldest
 	grep -v "^scikit-learn==" constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e ".[test]" scikit-learn==$(OLDEST_SCIKIT_LEARN)
+	touch $@
+
+# the site, in docs/_build/html/index.html
+docs: .venv/documented
+	OMP_NUM_THREADS=2 .venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+.venv/documented: .venv/installed
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"
 	touch $@

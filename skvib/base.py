@@ -1,6 +1,7 @@
 """BaseVIB: what the estimators share - parameters, validation, rows -> problem -> nn.train, encoding."""
 
 import copy
+import inspect
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -89,6 +90,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     _doc_link_module = "skvib"
     _doc_link_template = "https://skvib.readthedocs.io/en/stable/api/{estimator_module}.{estimator_name}.html"
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        # else help() and editors show the signature of __new__
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(parameters)
 
     def __new__(cls, *args, **params):
         for name in params:

@@ -29,6 +29,10 @@ class Estimate(float):
     standard_error : float
         Its standard error, in the same unit.
 
+    See Also
+    --------
+    mutual_information : Returns estimates.
+
     Examples
     --------
     >>> from skvib import Estimate

@@ -198,14 +198,18 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their targets.
         classes : array-like, default=None
             All labels there will ever be; required at the first call.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -312,6 +316,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -326,10 +331,12 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         log_p : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
         """
         return self._map_draws(X, lambda likelihood, eta: likelihood.log_mean_probabilities(eta))
 
@@ -339,10 +346,12 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Their targets.
         """
         p = self.predict_proba(X)
         if self._is_multilabel:

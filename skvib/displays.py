@@ -96,6 +96,7 @@ class InformationPlaneDisplay:
         Returns
         -------
         display : InformationPlaneDisplay
+            Itself, drawn.
         """
         if beta is None and path.information_rows == "validation":
             beta = path.choose("1se")
@@ -124,6 +125,7 @@ class InformationPlaneDisplay:
         Returns
         -------
         display : InformationPlaneDisplay
+            Itself, drawn.
         """
         if beta is None and hasattr(estimator, "best_estimator_"):
             beta = unwrapped(estimator)[1].beta
@@ -142,6 +144,7 @@ class InformationPlaneDisplay:
         Returns
         -------
         display : InformationPlaneDisplay
+            Itself, drawn.
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         plane, unit = self.plane, self.plane.unit
@@ -263,6 +266,7 @@ class BetaPathDisplay:
         Returns
         -------
         display : BetaPathDisplay
+            Itself, drawn.
         """
         name = f"log-likelihood,\n{path.information_rows} rows (nats)"
         columns = path.log_likelihoods, path.log_likelihoods_se, path.rate, path.n_active
@@ -284,6 +288,7 @@ class BetaPathDisplay:
         Returns
         -------
         display : BetaPathDisplay
+            Itself, drawn.
         """
         name, betas = beta_grid(estimator)
         results, n_splits = estimator.cv_results_, estimator.n_splits_
@@ -320,6 +325,7 @@ class BetaPathDisplay:
         Returns
         -------
         display : BetaPathDisplay
+            Itself, drawn.
         """
         self.ax_, self.figure_ = _axes(ax, figsize=(6.4, 6.4))
         self.ax_.set_axis_off()
@@ -411,6 +417,7 @@ class TrainingCurveDisplay:
         Returns
         -------
         display : TrainingCurveDisplay
+            Itself, drawn.
         """
         _, vib = unwrapped(estimator)
         return cls(vib.history_, vib.beta).plot(ax=ax)
@@ -434,6 +441,7 @@ class TrainingCurveDisplay:
         Returns
         -------
         display : TrainingCurveDisplay
+            Itself, drawn.
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         epochs = np.arange(1, len(self.history["loss"]) + 1)
@@ -525,6 +533,7 @@ class LatentDisplay:
         Returns
         -------
         display : LatentDisplay
+            Itself, drawn.
         """
         prepare, vib = unwrapped(estimator)
         y = None if y is None else np.asarray(y)
@@ -551,6 +560,7 @@ class LatentDisplay:
         Returns
         -------
         display : LatentDisplay
+            Itself, drawn.
         """
         from matplotlib.collections import EllipseCollection
 
@@ -646,6 +656,7 @@ class LatentRatesDisplay:
         Returns
         -------
         display : LatentRatesDisplay
+            Itself, drawn.
         """
         if X is None:
             return cls(unwrapped(estimator)[1].latent_rates_).plot(ax=ax)
@@ -665,6 +676,7 @@ class LatentRatesDisplay:
         Returns
         -------
         display : LatentRatesDisplay
+            Itself, drawn.
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         order = np.argsort(-self.rates, kind="stable")
@@ -760,6 +772,7 @@ class FeatureInformationDisplay:
         Returns
         -------
         display : FeatureInformationDisplay
+            Itself, drawn.
         """
         return cls(feature_information(estimator, X, y, **options), max_features=max_features).plot(ax=ax)
 
@@ -776,6 +789,7 @@ class FeatureInformationDisplay:
         Returns
         -------
         display : FeatureInformationDisplay
+            Itself, drawn.
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         found = self.information

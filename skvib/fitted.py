@@ -90,6 +90,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -104,6 +105,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -118,6 +120,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState instance or None, default=0
@@ -126,6 +129,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         z : ndarray of shape (n_samples, n_rows, latent_dim)
+            Codes.
         """
         mu, sigma = self.encode(X)
         noise = check_random_state(random_state).standard_normal((n_samples, *mu.shape))
@@ -137,6 +141,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -151,6 +156,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
 
         Returns
         -------
@@ -160,12 +166,14 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return -self.rate_samples(X)
 
     def log_likelihood_samples(self, X, y):
-        """log q(y|x) of each row under the posterior predictive, in the units of y as given.
+        """Log-likelihood log q(y|x) of each row under the posterior predictive, in the units of y as given.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
 
         Returns
         -------
@@ -176,13 +184,14 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @torch.no_grad()
     def log_likelihood_latent(self, z, y):
-        """log q(y|z) of codes and targets, in the units of y as given.
+        """Log-likelihood log q(y|z) of codes and targets, in the units of y as given.
 
         Parameters
         ----------
         z : array-like of shape (..., n_samples, latent_dim) or (..., 1, latent_dim)
             Codes, as from `sample_latent`; one for each target, or one for all of them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
 
         Returns
         -------

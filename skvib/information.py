@@ -40,7 +40,7 @@ ACTIVE_NATS = 0.01
 class MutualInformation:
     """What `mutual_information` returns: how much the code Z says of X and of Y.
 
-    Attributes
+    Parameters
     ----------
     rate : Estimate
         R, the mean of KL(q(z|x) || p(z)) over all rows: an upper bound of I(X;Z).
@@ -87,14 +87,12 @@ class MutualInformation:
 class InformationPlane:
     """What `information_plane` returns: I(X;Z) and I(Z;Y) at each beta.
 
-    Attributes
+    Parameters
     ----------
     betas : ndarray of shape (n_betas,)
         In increasing order.
-    rate, x_lower, x_upper, y_lower : ndarray of shape (n_betas,)
-        As in `MutualInformation`.
-    rate_se, x_lower_se, x_upper_se, y_lower_se : ndarray of shape (n_betas,)
-        Their standard errors.
+    rate, rate_se, x_lower, x_lower_se, x_upper, x_upper_se, y_lower, y_lower_se : ndarray of shape (n_betas,)
+        As in `MutualInformation`; those that end in `_se` are the standard errors.
     entropy : float or None
         H(Y) of the labels, the most that a code can say of them; None for other targets.
     rows : {"validation", "training", "given"}
@@ -146,7 +144,7 @@ class InformationPlane:
 class LatentInformation:
     """What `latent_information` returns: what each latent dimension keeps.
 
-    Attributes
+    Parameters
     ----------
     rate, rate_se : ndarray of shape (latent_dim,)
         The rate of each dimension, the mean of KL(q(z_k|x) || p(z_k)), and its standard error. They add up to the rate.
@@ -157,10 +155,13 @@ class LatentInformation:
         What the prediction of y loses if dimension k is not known, and its standard error. None without y.
     active : ndarray of bool of shape (latent_dim,)
         Dimensions with a rate above 0.01 nats.
-    n_active : int
-        Their number.
     unit : {"nats", "bits"}
         Unit of all the above.
+
+    Attributes
+    ----------
+    n_active : int
+        Number of active dimensions.
 
     See Also
     --------
@@ -206,7 +207,7 @@ class LatentInformation:
 class FeatureInformation:
     """What `feature_information` returns: what the code kept of each input feature or group.
 
-    Attributes
+    Parameters
     ----------
     names : list of str
         Names of the features or groups.
@@ -622,6 +623,10 @@ def gaussian_limit(X, y, betas):
     ValueError
         If the covariance of X or of Y is singular, or a beta is not positive.
 
+    See Also
+    --------
+    information_plane : What trained codes reach.
+
     References
     ----------
     Chechik, Globerson, Tishby and Weiss, Information Bottleneck for Gaussian Variables, JMLR 2005, with their Lagrange
@@ -680,7 +685,7 @@ def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=N
     Returns
     -------
     error : Estimate
-        Mean over bins of |accuracy - confidence|, and its standard error given the signs.
+        Mean over bins of the distance between accuracy and confidence, and its standard error.
 
     Raises
     ------

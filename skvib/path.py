@@ -103,6 +103,7 @@ def beta_path(
     Returns
     -------
     path : BetaPath
+        The estimator at every beta, and what it keeps and predicts there.
 
     Raises
     ------
@@ -110,6 +111,11 @@ def beta_path(
         If `estimator` is neither a VIB estimator nor a Pipeline that ends in one.
     ValueError
         If a beta or an option is not usable.
+
+    See Also
+    --------
+    BetaSearchCV : Choose beta by cross-validation.
+    BetaPathDisplay : Draws a path.
 
     References
     ----------
@@ -183,6 +189,17 @@ def _split(estimator):
 
 class BetaPath:
     """What `beta_path` returns: an estimator at every beta, and what it keeps and predicts there.
+
+    Parameters
+    ----------
+    estimator : VIBClassifier, VIBRegressor or Pipeline that ends in one
+        With its preprocessing fitted.
+    trained : PathTraining
+        What was trained, for which problem.
+    rows : tuple of X, y and sample_weight
+        Those that the path is evaluated on.
+    held_out : bool
+        Whether these rows were not trained on.
 
     Attributes
     ----------

@@ -202,12 +202,16 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -259,6 +263,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         return_std : bool, default=False
             Also return the standard deviation.
         quantiles : array-like of float in (0, 1), default=None

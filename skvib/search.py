@@ -36,11 +36,16 @@ def one_standard_error(cv_results):
     Returns
     -------
     best_index : int
+        Index of the candidate.
 
     Raises
     ------
     ValueError
         If there is no candidate with a score, no single metric, or no `beta` among the parameters.
+
+    See Also
+    --------
+    BetaSearchCV : Has it as ``selection="1se"``.
 
     References
     ----------
@@ -86,8 +91,11 @@ def log_likelihood_score(estimator, X, y, sample_weight=None):
     ----------
     estimator : fitted VIBRegressor, VIBClassifier or Pipeline that ends in one
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their targets.
     sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
 
     Returns
     -------
@@ -210,13 +218,16 @@ class BetaSearchCV(GridSearchCV):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
         **params : dict
             As in GridSearchCV: parameters of the estimator's `fit`, of the scorer and of the splitter.
 
         Returns
         -------
         self : object
+            The fitted estimator.
 
         Raises
         ------
@@ -294,6 +305,7 @@ class BetaSearchCV(GridSearchCV):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         **params : dict
             Passed on: `return_std` and `quantiles` of a VIBRegressor.
 
@@ -312,13 +324,16 @@ class BetaSearchCV(GridSearchCV):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
         **params : dict
             As for `fit`.
 
         Returns
         -------
         mu : ndarray of shape (n_samples, latent_dim)
+            Mean codes.
         """
         return self.fit(X, y, **params).transform(X)
 

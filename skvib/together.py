@@ -42,10 +42,19 @@ def fit_together(*, width=64, method="exact"):
         network at its own beta: about the time of one fit for all. A beta of 0 and a fit without such
         companions are trained exactly.
 
+    Yields
+    ------
+    None
+        The context is all there is.
+
     Raises
     ------
     ValueError
         If an argument is not one of these.
+
+    See Also
+    --------
+    BetaSearchCV : A search over beta that trains together.
 
     Notes
     -----

@@ -2,9 +2,10 @@
 First fit: what does a bottleneck keep of a digit?
 ==================================================
 
-A ``VIBClassifier`` takes the place of ``MLPClassifier`` in a Pipeline inside a grid search. The search
-chooses the price of information, ``beta``, and the size of the code, ``latent_dim``. Then: how good are the
-predictions, how well do the codes serve another model, and what does the code look like?
+A ``VIBClassifier`` takes the place of ``MLPClassifier`` in a Pipeline inside a grid
+search. The search chooses the price of information, ``beta``, and the size of the
+code, ``latent_dim``. Then: how good are the predictions, how well do the codes serve
+another model, and what does the code look like?
 """
 
 # %%
@@ -12,8 +13,7 @@ predictions, how well do the codes serve another model, and what does the code l
 # -----------------------------------------------
 from pathlib import Path
 
-import matplotlib
-import numpy as np
+import matplotlib.pyplot as plt
 from sklearn.callback import ProgressBar
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -25,13 +25,17 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvib import VIBClassifier
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from skvib import (
+    InformationPlaneDisplay,
+    LatentDisplay,
+    TrainingCurveDisplay,
+    VIBClassifier,
+)
 
 X, y = load_digits(return_X_y=True)
-X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.4, stratify=y, random_state=0)
+X_train, X_test, y_train, y_test = train_test_split(
+    X, y, test_size=0.4, stratify=y, random_state=0
+)
 
 BETAS = [1e-4, 1e-3, 1e-2, 1e-1]
 LATENT_DIMS = [2, 8, 32]
@@ -61,57 +65,68 @@ print(f"chosen: beta = {best.beta:g}, latent_dim = {best.latent_dim}")
 # ---------------------------
 models = {
     "VIBClassifier": search,
-    "MLPClassifier": make_pipeline(StandardScaler(), MLPClassifier(max_iter=500, random_state=0)).fit(X_train, y_train),
-    "LogisticRegression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(X_train, y_train),
+    "MLPClassifier": make_pipeline(
+        StandardScaler(), MLPClassifier(max_iter=500, random_state=0)
+    ).fit(X_train, y_train),
+    "LogisticRegression": make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=1000)
+    ).fit(X_train, y_train),
 }
 print("\nTest set             accuracy   log loss")
 for name, model in models.items():
     p = model.predict_proba(X_test)
-    print(f"{name:20s}{accuracy_score(y_test, p.argmax(axis=1)):9.3f}{log_loss(y_test, p):11.3f}")
+    print(
+        f"{name:20s}{accuracy_score(y_test, p.argmax(axis=1)):9.3f}{log_loss(y_test, p):11.3f}"
+    )
 
 # %%
 # Codes for another model
 # -----------------------
-# Eight numbers a digit, for k-nearest neighbours: of the bottleneck, of PCA, and all 64 pixels.
-compressed = make_pipeline(StandardScaler(), VIBClassifier(latent_dim=8, max_iter=60, random_state=0))
+# Eight numbers a digit, for k-nearest neighbours: of the bottleneck, of PCA, and all
+# 64 pixels.
+compressed = make_pipeline(
+    StandardScaler(), VIBClassifier(latent_dim=8, max_iter=60, random_state=0)
+)
 print("\n5-NN on                            accuracy")
 for name, features in {
     "8 dimensions of VIBClassifier": compressed,
     "8 dimensions of PCA": make_pipeline(StandardScaler(), PCA(8)),
     "64 standardised pixels": StandardScaler(),
 }.items():
-    accuracy = make_pipeline(features, KNeighborsClassifier()).fit(X_train, y_train).score(X_test, y_test)
+    accuracy = (
+        make_pipeline(features, KNeighborsClassifier())
+        .fit(X_train, y_train)
+        .score(X_test, y_test)
+    )
     print(f"{name:34s}{accuracy:9.3f}")
 
 # %%
 # One figure
 # ----------
-# The loss is split in what it pays for errors and for information; dearer information is kept less; and with two
-# dimensions the code can be seen.
-flat = make_pipeline(StandardScaler(), VIBClassifier(beta=1e-2, latent_dim=2, max_iter=200, random_state=0))
+# The loss is split in what it pays for errors and for information; dearer information
+# is kept less; and with two dimensions the code can be seen.
+flat = make_pipeline(
+    StandardScaler(),
+    VIBClassifier(beta=1e-2, latent_dim=2, max_iter=200, random_state=0),
+)
 flat.fit(X_train, y_train)
-rates = []
-for beta in BETAS:
-    model = make_pipeline(StandardScaler(), VIBClassifier(beta=beta, max_iter=60, random_state=0))
-    rates.append(model.fit(X_train, y_train)[-1].rate_)
+by_beta = [
+    make_pipeline(
+        StandardScaler(), VIBClassifier(beta=beta, max_iter=60, random_state=0)
+    ).fit(X_train, y_train)
+    for beta in BETAS
+]
 
-figure, (curve, information, code) = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
-epochs = np.arange(1, best.n_iter_ + 1)
-curve.plot(epochs, best.history_["loss"], color="black", label="loss")
-curve.plot(epochs, best.history_["distortion"], "--", color="tab:blue", label="distortion")
-curve.plot(epochs, best.beta * best.history_["rate"], ":", color="tab:orange", label="beta * rate")
-curve.set(xlabel="epoch", ylabel="nats", yscale="log", title="Training of the chosen model")
-curve.legend()
+figure, (curve, plane, code) = plt.subplots(
+    1, 3, figsize=(15, 4.6), layout="constrained"
+)
+TrainingCurveDisplay.from_estimator(search, ax=curve)
+InformationPlaneDisplay.from_estimator(by_beta, X_test, y_test, ax=plane)
+LatentDisplay.from_estimator(flat, X_test, y_test, ax=code)
+curve.set_title("Training of the chosen model")
+plane.set_title("Information kept, 32 dimensions")
+code.set_title("Two-dimensional code of the test set")
 
-information.plot(BETAS, rates, "o-", color="tab:blue", label="rate, at least I(X; Z)")
-information.axhline(np.log(10), color="black", linestyle="--", label="H(Y) of ten balanced classes")
-information.set(xlabel="beta, price of a nat", ylabel="nats", xscale="log", yscale="log", title="Information kept")
-information.legend()
-
-points = code.scatter(*flat.transform(X_test).T, c=y_test, cmap="tab10", vmin=-0.5, vmax=9.5, s=12)
-code.set(xlabel="mean of $z_1$", ylabel="mean of $z_2$", title="Two-dimensional code of the test set")
-figure.colorbar(points, ax=code, ticks=range(10), label="digit")
-
-path = Path(__file__).with_suffix(".png") if "__file__" in globals() else Path("plot_01_first_fit.png")
+path = Path("plot_01_first_fit.png")
 figure.savefig(path, dpi=120)
-print(f"\nFigure: {path}")
+print(f"\nFigure: {path.resolve()}")
