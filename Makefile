@@ -32,7 +32,7 @@ test-oldest: .venv-oldest/installed
 
 # the site, in docs/_build/html/index.html
 docs: .venv/documented
-	OMP_NUM_THREADS=2 .venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	$(TWO_WORKERS) .venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 .venv/documented: .venv/installed
 	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"

@@ -41,6 +41,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "abort_on_example_error": True,
     "capture_repr": (),
+    "parallel": 2,
     "download_all_examples": False,
     "show_signature": False,
     "min_reported_time": 1,
@@ -71,6 +72,8 @@ html_sidebars = {page: [] for page in ("index", "getting_started", "theory", "ar
 html_context = {"default_mode": "auto"}
 toc_object_entries_show_parents = "hide"
 
+# joblib renews a worker whose memory has grown, and says so
+warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
 # sphinx-gallery hands its figures to Agg, whose plt.show() says that it cannot show
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
 

@@ -23,7 +23,7 @@ CLASS_STYLES = (
     *(("#D55E00", "P"), ("#000000", "*"), ("#F0E442", "X"), ("#882255", "<"), ("#999999", ">")),
 )
 N_ELLIPSES = 100
-WIDE_NATS = 15.0
+SHARP_NATS = 1.0
 
 
 class InformationPlaneDisplay:
@@ -149,52 +149,32 @@ class InformationPlaneDisplay:
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         plane, unit = self.plane, self.plane.unit
         upper = np.minimum(plane.x_upper, plane.rate)
-        x = 0.5 * (plane.x_lower + upper)
+        x, y = 0.5 * (plane.x_lower + upper), plane.y_lower
         xerr = np.maximum([x - plane.x_lower, upper - x], 0.0)
-        x_max = 1.1 * max(*plane.rate, *(() if self.limit is None else self.limit[0]), 0.1)
-        # rates of cheap codes run to hundreds of nats, and what is known of the target is decided within a few
-        is_wide = x_max > WIDE_NATS / NATS_IN[unit]
-        x_min = max(0.5 * x.min(), 1e-2) if is_wide else 0.0
-        bound = np.geomspace(x_min, x_max, 200) if is_wide else np.linspace(0.0, x_max, 200)
+        limit = (np.zeros(0),) * 2 if self.limit is None else self.limit
+        # cheap codes keep more than pairs of rows can measure, and rates of hundreds of nats: they leave the frame
+        is_sharp = upper - plane.x_lower < SHARP_NATS / NATS_IN[unit]
+        x_max = 1.15 * max(*upper[is_sharp], *limit[0], plane.x_lower.min(), 0.1)
         ceiling = np.inf if plane.entropy is None else plane.entropy
+        bound = np.unique([0.0, min(ceiling, x_max), x_max])
         self.frontier_ = ax.fill_between(
             bound, np.minimum(bound, ceiling), color="0.92", label="possible: I(Z;Y) ≤ min(I(X;Z), H(Y))"
         )
-        (self.rate_line_,) = ax.plot(
-            plane.rate, plane.y_lower, ls=":", marker=".", color=GREY, label="at the rate R ≥ I(X;Z)"
-        )
+        (self.rate_line_,) = ax.plot(plane.rate, y, ls=":", marker=".", color=GREY, label="at the rate R ≥ I(X;Z)")
         style = {"color": BLUE, "marker": "o", "ms": 4, "label": f"codes ({plane.rows} rows)"} | line_kw
-        bars = ax.errorbar(x, plane.y_lower, yerr=plane.y_lower_se, xerr=xerr, elinewidth=1, **style)
-        self.line_, self.limit_line_, self.chosen_ = bars.lines[0], None, None
+        self.line_ = ax.errorbar(x, y, yerr=plane.y_lower_se, xerr=xerr, elinewidth=1, **style).lines[0]
+        self.limit_line_ = self.chosen_ = None
         if self.limit is not None:
-            (self.limit_line_,) = ax.plot(*self.limit, ls="--", color="black", label="limit")
+            (self.limit_line_,) = ax.plot(*limit, ls="--", color="black", label="limit")
         if self.beta is not None:
             k = int(np.abs(plane.betas - self.beta).argmin())
-            (self.chosen_,) = ax.plot(
-                x[k],
-                plane.y_lower[k],
-                ls="",
-                marker="*",
-                ms=14,
-                mec="black",
-                color=ORANGE,
-                label=f"β = {self.beta:.2g}",
-            )
-        for k, side in ((0, "right"), (-1, "left")):
-            ax.annotate(
-                f"β = {plane.betas[k]:.0e}",
-                (x[k], plane.y_lower[k]),
-                (0, -12),
-                textcoords="offset points",
-                ha=side,
-                fontsize="small",
-            )
-        top = np.nanmax([*plane.y_lower, *(() if self.limit is None else self.limit[1]), min(ceiling, x_max, 0.1)])
-        ax.set(
-            xscale="log" if is_wide else "linear",
-            xlim=(x_min, x_max),
-            ylim=(min(0.0, 1.1 * plane.y_lower.min()), 1.12 * top),
-        )
+            style = {"ls": "", "marker": "*", "ms": 14, "mec": "black", "color": ORANGE}
+            (self.chosen_,) = ax.plot(x[k], y[k], label=f"chosen: β = {plane.betas[k]:.2g}", **style)
+        for k, side in ((int(np.flatnonzero(x < x_max)[0]), "right"), (-1, "left")):
+            style = {"textcoords": "offset points", "ha": side, "fontsize": "small"}
+            ax.annotate(f"β = {plane.betas[k]:.2g}", (x[k], y[k]), (0, -14), **style)
+        top = max(*y, *limit[1], min(ceiling, x_max))
+        ax.set(xlim=(0.0, x_max), ylim=(min(0.0, 1.1 * y.min()), 1.08 * top))
         ax.set(xlabel=f"I(X;Z), between its bounds ({unit})", ylabel=f"I(Z;Y), at least ({unit})")
         ax.legend(loc="lower right", fontsize="small")
         return self
@@ -589,6 +569,7 @@ class LatentDisplay:
             transOffset=ax.transData, facecolors="none", edgecolors="0.7", linewidths=0.5, zorder=1,
         )  # fmt: skip
         ax.add_collection(self.ellipses_)
+        ax.margins(0.12)
         ax.set(xlabel=f"{names[0]}, mean ± one standard deviation", ylabel=names[1])
         return self
 

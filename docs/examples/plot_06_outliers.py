@@ -86,7 +86,7 @@ plane.set(
     xlabel="rate (nats)",
     ylabel="entropy of the prediction (nats)",
 )
-plane.legend(loc="lower right", fontsize="small")
+plane.legend(loc="lower left", fontsize="small")
 ordinary = SCORES["both (outlier_scores)"](X_known)
 for (kind, rows), style in zip(OUTLIERS.items(), ("-", "--", ":"), strict=True):
     values = np.concatenate([ordinary, SCORES["both (outlier_scores)"](rows)])

@@ -64,7 +64,7 @@ images, images_test, y_train, y_test = placed(train), placed(test), y[train], y[
 options = {
     "beta": 0.01,
     "latent_dim": 8,
-    "max_iter": 15,
+    "max_iter": 20,
     "standardize": False,
     "random_state": 0,
 }
@@ -88,7 +88,7 @@ for name, model, rows in (
 # -------------------------------
 # Codes, rates, information; and a list of models, each at its own beta, in the
 # information plane.
-BETAS = [0.03, 0.3]
+BETAS = [0.03, 0.1]
 others = [
     VIBClassifier(encoder=small_convolutions, **options | {"beta": beta})
     for beta in BETAS
@@ -96,5 +96,5 @@ others = [
 models = [convolutional, *(model.fit(images, y_train) for model in others)]
 figure, (plane, code) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 InformationPlaneDisplay.from_estimator(models, images_test, y_test, ax=plane)
-LatentDisplay.from_estimator(models[1], images_test, y_test, ax=code)
+LatentDisplay.from_estimator(convolutional, images_test, y_test, ax=code)
 plt.show()
