@@ -33,6 +33,8 @@ test-oldest: .venv-oldest/installed
 # the site, in docs/_build/html/index.html
 docs: .venv/documented
 	$(TWO_WORKERS) .venv/bin/python -m sphinx -W --keep-going -b html docs docs/_build/html
+	# a page that would fetch something fails the build
+	! grep -rlE '<(script|link|img)[^>]+(src|href)="https?:' docs/_build/html --include=*.html
 
 .venv/documented: .venv/installed
 	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[docs]"

@@ -44,6 +44,7 @@ sphinx_gallery_conf = {
     "parallel": 2,
     "download_all_examples": False,
     "show_signature": False,
+    "write_computation_times": False,
     "min_reported_time": 1,
     "remove_config_comments": True,
     "thumbnail_size": (320, 224),

@@ -89,7 +89,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}
 
     _doc_link_module = "skvib"
-    _doc_link_template = "https://skvib.readthedocs.io/en/stable/api/{estimator_module}.{estimator_name}.html"
+    _doc_link_template = "https://skvib.readthedocs.io/en/stable/generated/skvib.{estimator_name}.html"
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)

@@ -415,14 +415,14 @@ def information_plane(
     elif hasattr(source, "cv_results_"):
         if X_train is None:
             X_train, y_train, label = X, y, "training"
-        if X is not None and y is not None:
-            models = fit_at_betas(source, X_train, y_train)
+        models = None
     elif isinstance(source, list | tuple) and source:
         models = source
     else:
         raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
     if X is None or y is None:
         raise ValueError("information_plane needs X and y, the rows to measure on.")
+    models = fit_at_betas(source, X_train, y_train) if models is None else models
     options = {"n_draws": n_draws, "max_rows": max_rows, "unit": unit, "random_state": random_state}
     models = sorted(models, key=lambda model: unwrapped(model)[1].beta)
     measured = [mutual_information(model, X, y, sample_weight=sample_weight, **options) for model in models]
@@ -588,16 +588,16 @@ def feature_information(
     groups = _groups(rows.X, features)
     rows = rows.paired(max_rows)
     noise = rows.noise()
+    z = rows.mu + rows.sigma * noise
     others = rows.others(n_replacements)
     kept, lost = [], None if y is None else []
     for columns in groups.values():
         posteriors = [rows.encode(_with_columns_of(rows.X, columns, other)) for other in others]
-        log_q = [log_density(rows.mu + rows.sigma * noise, *posterior) for posterior in posteriors]
-        kept.append(fall(log_density(rows.mu + rows.sigma * noise, rows.mu, rows.sigma), log_q, others, rows.shares))
+        log_q = [log_density(z, *posterior) for posterior in posteriors]
+        kept.append(fall(log_density(z, rows.mu, rows.sigma), log_q, others, rows.shares))
         if y is not None:
             log_q = [rows.vib.log_likelihood_latent(mu + sigma * noise, rows.y) for mu, sigma in posteriors]
-            own = rows.vib.log_likelihood_latent(rows.mu + rows.sigma * noise, rows.y)
-            lost.append(fall(own, log_q, others, rows.shares))
+            lost.append(fall(rows.vib.log_likelihood_latent(z, rows.y), log_q, others, rows.shares))
     return FeatureInformation(list(groups), **_columns(unit, x_kept=kept, y_lost=lost), unit=unit)
 
 
@@ -797,7 +797,7 @@ def _check_options(unit, **integers):
 
 def _in_unit(estimate, unit):
     nats = NATS_IN[unit]
-    return estimate and Estimate(estimate / nats, estimate.standard_error / nats)
+    return None if estimate is None else Estimate(estimate / nats, estimate.standard_error / nats)
 
 
 def _columns(unit, **estimates):
@@ -834,20 +834,21 @@ def _fall_without_dimension(k, z, pairs, n_replacements):
 
 def _groups(X, features):
     """Lists of column indices by name."""
+    if len(X.shape) < 2:
+        raise ValueError(
+            "X has no columns whose information could be measured: pass the last step and transformed rows."
+        )
     names = list(map(str, X.columns)) if hasattr(X, "columns") else [f"x{k}" for k in range(X.shape[1])]
-    if features is None:
-        features = range(X.shape[1])
-    if not isinstance(features, dict):
-        parts = [[part] if isinstance(part, Integral | str) else list(part) for part in features]
-        features = {" + ".join(str(names[c] if isinstance(c, Integral) else c) for c in part): part for part in parts}
-    groups = {}
-    for name, part in features.items():
-        part = [part] if isinstance(part, Integral | str) else list(part)
-        unknown = [c for c in part if (c not in names if isinstance(c, str) else not 0 <= c < X.shape[1])]
-        if unknown or not part:
+    features = range(len(names)) if features is None else features
+    parts = features.values() if isinstance(features, dict) else features
+    groups = [[part] if isinstance(part, Integral | str) else list(part) for part in parts]
+    for group in groups:
+        unknown = [c for c in group if (c not in names if isinstance(c, str) else not 0 <= c < len(names))]
+        if unknown or not group:
             raise ValueError(f"features holds {unknown or 'an empty group'}: X has the columns {names}.")
-        groups[name] = [names.index(c) if isinstance(c, str) else int(c) for c in part]
-    return groups
+    groups = [[names.index(c) if isinstance(c, str) else int(c) for c in group] for group in groups]
+    labels = features if isinstance(features, dict) else [" + ".join(names[c] for c in group) for group in groups]
+    return dict(zip(labels, groups, strict=True))
 
 
 def _with_columns_of(X, columns, rows):
@@ -857,6 +858,8 @@ def _with_columns_of(X, columns, rows):
         for column in columns:
             X.isetitem(column, X.iloc[rows, column].array)
         return X
+    if hasattr(X, "with_columns"):
+        return X.with_columns(X[rows].get_columns()[column] for column in columns)
     if sparse.issparse(X):
         taken = np.zeros(X.shape[1])
         taken[columns] = 1.0
@@ -875,6 +878,8 @@ def _predictive_entropy(vib, X):
 
 def beta_grid(search):
     """The name of the parameter beta that a search is over, and its values, sorted."""
+    if not hasattr(search, "best_estimator_"):
+        raise ValueError("The search has no best_estimator_ to fit at each beta: fit it with refit=True.")
     params = search.cv_results_["params"]
     names = {name for part in params for name in part if name.rpartition("__")[2] == "beta"}
     if len(names) != 1:

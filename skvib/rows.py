@@ -45,7 +45,9 @@ def take(rows, kept):
     """Some rows of an array, a list, a sparse matrix or a data frame, which keeps its names."""
     if hasattr(rows, "iloc"):
         return rows.iloc[kept]
-    return (rows.tocsr() if sparse.issparse(rows) else np.asarray(rows))[kept]
+    if sparse.issparse(rows):
+        return rows.tocsr()[kept]
+    return (rows if hasattr(rows, "shape") else np.asarray(rows))[kept]
 
 
 def canonical(X):

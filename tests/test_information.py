@@ -315,6 +315,19 @@ def test_features_have_names_and_groups(classifier, two_of_four):
     assert by_name.to_frame().columns.tolist() == ["names", "x_kept", "x_kept_se"]
 
 
+def test_polars_frames_keep_their_names(two_of_four):
+    polars = pytest.importorskip("polars")
+    X, y, _, _ = two_of_four
+    frame = polars.DataFrame(X[:300], schema=list("abcd"))
+    model = VIBClassifier(**FAST, beta=0.03).fit(frame, polars.Series(y[:300]))
+    found = feature_information(model, frame, y[:300], features=["a", ["b", "c"]], max_rows=200)
+    assert found.names == ["a", "b + c"]
+    assert mutual_information(model, frame, polars.Series(y[:300]), max_rows=100).n_paired == 100
+    plain = feature_information(model, frame, y[:300])
+    expected = feature_information(VIBClassifier(**FAST, beta=0.03).fit(X[:300], y[:300]), X[:300], y[:300])
+    np.testing.assert_allclose(plain.x_kept, expected.x_kept)
+
+
 def test_features_are_those_before_a_pipeline(two_of_four):
     X, y, _, _ = two_of_four
     frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.where(X[:, 0] > 0, "high", "low"))
@@ -428,8 +441,15 @@ def test_what_cannot_be_measured_is_said(classifier, regression, two_of_four, ir
         feature_information(model, X_test, features=["age"])
     with pytest.raises(ValueError, match="empty group"):
         feature_information(model, X_test, features=[[]])
+    with pytest.raises(ValueError, match="features holds"):
+        feature_information(model, X_test, features=[99])
+    with pytest.raises(ValueError, match="no columns"):
+        feature_information(model, ["a text", "another text"])
     search = GridSearchCV(VIBClassifier(**FAST | {"max_iter": 2}), {"latent_dim": [2]}, cv=2).fit(*iris)
     with pytest.raises(ValueError, match="over one beta"):
+        information_plane(search, *iris)
+    search = GridSearchCV(VIBClassifier(**FAST), {"beta": [0.01]}, cv=2, refit=False).fit(*iris)
+    with pytest.raises(ValueError, match="refit=True"):
         information_plane(search, *iris)
 
 

@@ -38,7 +38,7 @@
       context.arc(width / 2, height / 2, radius * unit, 0, 2 * Math.PI);
       context.stroke();
     }
-    context.fillStyle = dark ? "rgba(255,255,255,.035)" : "rgba(0,0,0,.025)";
+    context.fillStyle = dark ? "rgba(255,255,255,.012)" : "rgba(0,0,0,.009)";
     digits.forEach((_, k) => {
       const [x, y] = place(k);
       context.beginPath();
