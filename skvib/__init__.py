@@ -15,18 +15,17 @@ from skvib.information import (
     InformationPlane,
     LatentInformation,
     MutualInformation,
-    calibration_error,
     feature_information,
     gaussian_limit,
     information_plane,
     latent_information,
     mutual_information,
-    outlier_scores,
 )
 from skvib.path import BetaPath, beta_path
 from skvib.regressor import VIBRegressor
 from skvib.search import BetaSearchCV, one_standard_error
 from skvib.together import fit_together
+from skvib.uncertainty import calibration_error, outlier_scores
 
 __all__ = [
     "BetaPath",

@@ -77,6 +77,12 @@ def mean_of(values, shares, influence=None):
     return Estimate(mean, np.sqrt(np.square(shares) @ np.square(values - mean if influence is None else influence)))
 
 
+def best_and_compressed(betas, scores, errors):
+    """The largest beta of the best score, and the largest one within a standard error of it (Breiman et al. 1984)."""
+    best = int(np.nanargmax(scores))
+    return tuple(float(betas[scores >= scores[best] - slack].max()) for slack in (0.0, errors[best]))
+
+
 def unwrapped(estimator):
     """What prepares X for the VIB estimator inside searches and Pipelines, and that estimator."""
     steps = []
@@ -113,8 +119,10 @@ class Sample:
         if len(kept) < 2:
             raise ValueError(f"Information needs at least two rows of positive weight; got {len(kept)}.")
         self.rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        y = y.toarray() if sparse.issparse(y) else y
-        self._set(X, None if y is None else np.asarray(y), shares, kept)
+        if y is not None:
+            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
+            y = y.astype(float) if y.ndim > 1 and y.dtype == object else y
+        self._set(X, y, shares, kept)
 
     def _set(self, X, y, shares, kept):
         self.n = len(kept)
@@ -140,19 +148,24 @@ class Sample:
         """Rates and, with a target, log q(y|z) averaged over draws of z, (n,), of all rows."""
         rates, log_q = np.empty((2, self.n))
         for rows, mu, sigma in self.chunks():
-            rates[rows] = _rates(mu, sigma).sum(axis=1)
+            rates[rows] = rates_of(mu, sigma).sum(axis=1)
             if self.y is not None:
-                z = mu + sigma * self.rng.standard_normal((n_draws, *mu.shape), dtype=mu.dtype)
-                log_q[rows] = self.vib.log_likelihood_latent(z, self.y[rows]).mean(axis=0, dtype=float)
+                log_q[rows] = 0.0
+                for _ in range(n_draws):
+                    z = mu + sigma * self.rng.standard_normal(mu.shape, dtype=mu.dtype)
+                    log_q[rows] += self.vib.log_likelihood_latent(z, self.y[rows]) / n_draws
         return rates, log_q
 
     def measure_rates(self):
         """The rate of each latent dimension."""
-        mean = sum(self.shares[rows] @ _rates(mu, sigma) for rows, mu, sigma in self.chunks())
-        spread = sum(
-            np.square(self.shares[rows]) @ np.square(_rates(mu, sigma) - mean) for rows, mu, sigma in self.chunks()
-        )
-        return [Estimate(*of_dimension) for of_dimension in zip(mean, np.sqrt(spread), strict=True)]
+        total = squares = crossed = 0.0
+        for rows, mu, sigma in self.chunks():
+            rates, shares = rates_of(mu, sigma).astype(float), self.shares[rows]
+            total = total + shares @ rates
+            crossed = crossed + shares**2 @ rates
+            squares = squares + shares**2 @ rates**2
+        spread = squares - 2.0 * total * crossed + total**2 * (self.shares @ self.shares)
+        return [Estimate(*part) for part in zip(total, np.sqrt(np.maximum(spread, 0.0)), strict=True)]
 
     def paired(self, max_rows):
         """At most `max_rows` of the rows, with their posteriors, in float64."""
@@ -173,7 +186,7 @@ class Sample:
         return [np.roll(np.arange(self.n), 1 + shift) for shift in self.rng.permutation(self.n - 1)[:n_replacements]]
 
 
-def _rates(mu, sigma):
+def rates_of(mu, sigma):
     """KL(q(z_k|x) || N(0, 1)), (n, latent_dim), nats."""
     return 0.5 * (mu**2 + sigma**2 - 1.0) - np.log(sigma)
 
@@ -252,6 +265,6 @@ def infonce_of_target(pairs, n_draws):
 
 def fall(own, replaced, others, shares):
     """The mean of log q(i) - log mean_s q(i with something of row s)."""
-    log_shares = [np.log(shares[other]) for other in others]
+    log_shares = np.log(shares[np.array(others)])
     log_mean = np.logaddexp.reduce(np.add(replaced, log_shares)) - np.logaddexp.reduce(log_shares)
     return mean_of(own - log_mean, shares)

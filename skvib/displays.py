@@ -5,8 +5,10 @@ grey. matplotlib is imported only to draw; with a given `ax`, pyplot is not.
 """
 
 import numpy as np
+from sklearn.utils import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
-from skvib.bounds import unwrapped
+from skvib.bounds import best_and_compressed, rates_of, unwrapped
 from skvib.information import (
     ACTIVE_NATS,
     NATS_IN,
@@ -23,7 +25,7 @@ CLASS_STYLES = (
     *(("#D55E00", "P"), ("#000000", "*"), ("#F0E442", "X"), ("#882255", "<"), ("#999999", ">")),
 )
 N_ELLIPSES = 100
-SHARP_NATS = 1.0
+SHARP_NATS = 0.5
 
 
 class InformationPlaneDisplay:
@@ -36,9 +38,9 @@ class InformationPlaneDisplay:
     plane : InformationPlane
         What to draw.
     beta : float, default=None
-        The chosen beta, which is marked.
+        The chosen beta; the nearest of the plane is marked.
     limit : tuple of ndarray, default=None
-        Another curve (I(X;Z), I(Z;Y)) to compare with, such as `gaussian_limit`.
+        Another curve (I(X;Z), I(Z;Y)) to compare with, such as `gaussian_limit`, in the unit of the plane.
 
     Attributes
     ----------
@@ -98,6 +100,8 @@ class InformationPlaneDisplay:
         display : InformationPlaneDisplay
             Itself, drawn.
         """
+        if not hasattr(path, "at_beta"):
+            raise TypeError(f"{type(path).__name__} is no BetaPath: use InformationPlaneDisplay.from_estimator.")
         if beta is None and path.information_rows == "validation":
             beta = path.choose("1se")
         return cls(information_plane(path, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
@@ -148,13 +152,12 @@ class InformationPlaneDisplay:
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         plane, unit = self.plane, self.plane.unit
-        upper = np.minimum(plane.x_upper, plane.rate)
-        x, y = 0.5 * (plane.x_lower + upper), plane.y_lower
-        xerr = np.maximum([x - plane.x_lower, upper - x], 0.0)
+        x, y = 0.5 * (plane.x_lower + plane.x_upper), plane.y_lower
+        xerr = np.abs(plane.x_upper - x)
         limit = (np.zeros(0),) * 2 if self.limit is None else self.limit
         # cheap codes keep more than pairs of rows can measure, and rates of hundreds of nats: they leave the frame
-        is_sharp = upper - plane.x_lower < SHARP_NATS / NATS_IN[unit]
-        x_max = 1.15 * max(*upper[is_sharp], *limit[0], plane.x_lower.min(), 0.1)
+        is_sharp = xerr < SHARP_NATS / NATS_IN[unit]
+        x_max = 1.15 * max(*plane.x_upper[is_sharp], *limit[0], x.min(), 0.1)
         ceiling = np.inf if plane.entropy is None else plane.entropy
         bound = np.unique([0.0, min(ceiling, x_max), x_max])
         self.frontier_ = ax.fill_between(
@@ -272,6 +275,8 @@ class BetaPathDisplay:
         """
         name, betas = beta_grid(estimator)
         results, n_splits = estimator.cv_results_, estimator.n_splits_
+        if "mean_test_score" not in results:
+            raise ValueError("BetaPathDisplay draws a search by a single metric; this one has several.")
         if len(results["params"]) != len(betas):
             raise ValueError("BetaPathDisplay draws a search over beta alone; this one has other parameters, too.")
         order = np.argsort([params[name] for params in results["params"]])
@@ -279,18 +284,18 @@ class BetaPathDisplay:
         models = [unwrapped(model)[1] for model in fit_at_betas(estimator, X, y)]
         kept = np.array([model.rate_ for model in models]), np.array([model.n_active_ for model in models])
         scores = results["mean_test_score"][order]
-        return cls(betas, scores, errors, *kept, score_name=f"score, {n_splits} folds").plot(ax=ax)
+        name = f"{_name_of_score(estimator)},\n{n_splits} folds"
+        return cls(betas, scores, errors, *kept, score_name=name).plot(ax=ax)
 
     @property
     def best_beta_(self):
         """The beta of the best score."""
-        return float(self.betas[np.nanargmax(self.score)])
+        return best_and_compressed(self.betas, self.score, self.score_se)[0]
 
     @property
     def compressed_beta_(self):
         """The largest beta whose score is within a standard error of the best."""
-        best = np.nanargmax(self.score)
-        return float(self.betas[self.score >= self.score[best] - self.score_se[best]].max())
+        return best_and_compressed(self.betas, self.score, self.score_se)[1]
 
     def plot(self, *, ax=None, **line_kw):
         """Draw the panels inside `ax`.
@@ -317,7 +322,7 @@ class BetaPathDisplay:
         self.line_ = bars.lines[0]
         best = np.nanargmax(self.score)
         span = max(10 * self.score_se[best], 0.6 * np.ptp(self.score[np.isfinite(self.score)]), 1e-3)
-        score.axhspan(self.score[best] - self.score_se[best], self.score[best], color="0.88")
+        band = score.axhspan(self.score[best] - self.score_se[best], self.score[best], color="0.88")
         score.set_ylim(self.score[best] - span, self.score[best] + 0.15 * span)
         score.set_ylabel(self.score_name)
         (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
@@ -333,8 +338,12 @@ class BetaPathDisplay:
             compressed_line = panel.axvline(self.compressed_beta_, color=ORANGE, ls="-.")
             if panel is not active:
                 panel.tick_params(labelbottom=False)
-        labels = [f"best: β = {self.best_beta_:.2g}", f"within one standard error: β = {self.compressed_beta_:.2g}"]
-        score.legend([best_line, compressed_line], labels, loc="lower left", fontsize="small")
+        named = {
+            f"best: β = {self.best_beta_:.2g}": best_line,
+            f"most compressed as good: β = {self.compressed_beta_:.2g}": compressed_line,
+            "one standard error below the best": band,
+        }
+        score.legend(named.values(), named.keys(), loc="lower left", fontsize="small")
         return self
 
 
@@ -400,6 +409,7 @@ class TrainingCurveDisplay:
             Itself, drawn.
         """
         _, vib = unwrapped(estimator)
+        check_is_fitted(vib)
         return cls(vib.history_, vib.beta).plot(ax=ax)
 
     @property
@@ -516,15 +526,21 @@ class LatentDisplay:
             Itself, drawn.
         """
         prepare, vib = unwrapped(estimator)
-        y = None if y is None else np.asarray(y)
-        return cls(*vib.encode(prepare(X)), y, dimensions=dimensions).plot(ax=ax, **scatter_kw)
+        mu, sigma = vib.encode(prepare(X))
+        if y is not None:
+            y = column_or_1d(y)
+            check_consistent_length(mu, y)
+        latent_dim = mu.shape[1]
+        if dimensions is not None and (len(dimensions) != 2 or not all(0 <= k < latent_dim for k in dimensions)):
+            raise ValueError(f"dimensions must be two of {latent_dim} latent dimensions; got {dimensions}.")
+        return cls(mu, sigma, y, dimensions=dimensions).plot(ax=ax, **scatter_kw)
 
     @property
     def dimensions_(self):
         """The two dimensions; one alone is drawn against zero."""
         if self.dimensions is not None:
             return tuple(self.dimensions)
-        rates = (0.5 * (self.mu**2 + self.sigma**2 - 1.0) - np.log(self.sigma)).mean(axis=0)
+        rates = rates_of(self.mu, self.sigma).mean(axis=0)
         return tuple(np.sort(np.argsort(-rates, kind="stable")[:2]).tolist())
 
     def plot(self, *, ax=None, **scatter_kw):
@@ -551,9 +567,10 @@ class LatentDisplay:
             centers, widths = (np.column_stack([part, np.zeros(len(part))]) for part in (centers, widths))
             names.append("")
         style = {"s": 14, "linewidths": 0.3, "edgecolors": "white", "zorder": 2} | scatter_kw
-        classes = [] if self.y is None else np.unique(self.y)
+        classes, codes = ([], None) if self.y is None else np.unique(self.y, return_inverse=True)
         if self.y is None or len(classes) > len(CLASS_STYLES):
-            coloured = {} if self.y is None else {"c": self.y, "cmap": "cividis"}
+            values = self.y if self.y is not None and np.issubdtype(self.y.dtype, np.number) else codes
+            coloured = {} if self.y is None else {"c": values, "cmap": "cividis"}
             self.line_ = [ax.scatter(*centers.T, **coloured, **style)]
             if self.y is not None:
                 ax.figure.colorbar(self.line_[0], ax=ax, label="y")
@@ -620,7 +637,7 @@ class LatentRatesDisplay:
         self.rates, self.information, self.unit = rates, information, unit
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, ax=None, **options):
+    def from_estimator(cls, estimator, X=None, y=None, *, unit="nats", ax=None, **options):
         """Draw the rates of a fitted estimator.
 
         Parameters
@@ -629,6 +646,8 @@ class LatentRatesDisplay:
             Whose code is measured.
         X, y : array-like, default=None
             Rows to measure on; without, the rates are those of the training rows.
+        unit : {"nats", "bits"}, default="nats"
+            Unit of the rates.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; by default a new figure.
         **options : dict
@@ -639,10 +658,14 @@ class LatentRatesDisplay:
         display : LatentRatesDisplay
             Itself, drawn.
         """
-        if X is None:
-            return cls(unwrapped(estimator)[1].latent_rates_).plot(ax=ax)
-        information = latent_information(estimator, X, y, **options)
-        return cls(information.rate, information=information, unit=information.unit).plot(ax=ax)
+        if X is not None:
+            information = latent_information(estimator, X, y, unit=unit, **options)
+            return cls(information.rate, information=information, unit=unit).plot(ax=ax)
+        if options or unit not in NATS_IN:
+            raise ValueError(f"Without X the unit is one of {list(NATS_IN)} and there are no options; got {options}.")
+        _, vib = unwrapped(estimator)
+        check_is_fitted(vib)
+        return cls(vib.latent_rates_ / NATS_IN[unit], unit=unit).plot(ax=ax)
 
     def plot(self, *, ax=None, **bar_kw):
         """Draw the rates.
@@ -807,6 +830,14 @@ def _axes(ax, **figure_kw):
             raise ImportError('Displays need matplotlib: pip install "skvib[plot]".') from error
         _, ax = plt.subplots(layout="constrained", **figure_kw)
     return ax, ax.figure
+
+
+def _name_of_score(search):
+    """What the score of a search is called, with its unit."""
+    is_log_likelihood = "log_loss" in repr(search.scorer_) or "log_likelihood" in repr(search.scorer_)
+    if is_log_likelihood:
+        return "log-likelihood (nats)"
+    return search.scoring if isinstance(search.scoring, str) else "score"
 
 
 def _scale_betas(ax, betas):

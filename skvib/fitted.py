@@ -217,8 +217,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         y = self._target_tensor(targets, z.dtype).to(network.center.device)
         codes = torch.from_numpy(z.reshape(-1, *z.shape[-2:])).to(network.center.device)
         eta = network.decode(codes.flatten(0, 1).unsqueeze(0)).view(*codes.shape[:2], -1)
-        eta = eta.expand(-1, len(y), -1)
-        log_q = -network.likelihood.record(eta, y.expand(len(codes), *y.shape))[0] - self._units()
+        log_q = network.likelihood.log_likelihood(eta, y) - self._units()
         return log_q.cpu().numpy().reshape(*z.shape[:-2], len(y))
 
     @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a code keeps, in nats: mutual information, the information plane, calibration, outlier scores.
+"""What a code keeps, in nats: mutual information, the information plane, by latent dimension and input feature.
 
 Everything here asks fitted estimators through their public methods alone. Z is the code, q(z|x) its posterior, R the
 rate, D the distortion.
@@ -10,10 +10,9 @@ from numbers import Integral
 
 import joblib
 import numpy as np
-from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_consistent_length, check_scalar
+from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
 from skvib.bounds import (
@@ -27,10 +26,10 @@ from skvib.bounds import (
     infonce_of_target,
     log_density,
     mean_of,
-    shares_of,
     unwrapped,
     values_and_errors,
 )
+from skvib.rows import with_columns_of
 
 NATS_IN = {"nats": 1.0, "bits": np.log(2.0)}
 ACTIVE_NATS = 0.01
@@ -45,7 +44,8 @@ class MutualInformation:
     rate : Estimate
         R, the mean of KL(q(z|x) || p(z)) over all rows: an upper bound of I(X;Z).
     x_lower, x_upper : Estimate
-        I(X;Z) lies between them: the InfoNCE and the leave-one-out bound.
+        I(X;Z) lies between them, up to their standard errors: the InfoNCE bound, and the leave-one-out bound or, where
+        codes overlap too little for that, the rate.
     y_lower : Estimate or None
         A lower bound of I(Z;Y): H(Y) - D over all rows where each has one label, else `y_infonce`. None without y.
     y_infonce : Estimate or None
@@ -212,7 +212,10 @@ class FeatureInformation:
     names : list of str
         Names of the features or groups.
     x_kept, x_kept_se : ndarray of shape (n_features,)
-        What the code says of the feature beyond the others, and its standard error; 0 if it ignores it.
+        What the code says of the feature beyond the others, at least, and its standard error; 0 if it ignores it. It is
+        at most log(n_replacements + 1).
+    x_upper, x_upper_se : ndarray of shape (n_features,)
+        The same, at most. Far above `x_kept`, the feature is kept more exactly than so few replacements can tell.
     y_lost, y_lost_se : ndarray of shape (n_features,) or None
         The fall of I(Z;Y) if the feature is not known, and its standard error. None without y.
     unit : {"nats", "bits"}
@@ -236,6 +239,8 @@ class FeatureInformation:
     names: list
     x_kept: np.ndarray
     x_kept_se: np.ndarray
+    x_upper: np.ndarray
+    x_upper_se: np.ndarray
     y_lost: np.ndarray | None
     y_lost_se: np.ndarray | None
     unit: str
@@ -246,7 +251,7 @@ class FeatureInformation:
         Returns
         -------
         frame : pandas.DataFrame
-            Columns names, x_kept, x_kept_se, y_lost and y_lost_se.
+            Columns names, x_kept, x_kept_se, x_upper, x_upper_se, y_lost and y_lost_se.
         """
         return _frame(self)
 
@@ -302,8 +307,9 @@ def mutual_information(
     - I(Z;Y) >= H(Y) - D for labels, and mean_i log [q(y_i|z_i) / mean_j q(y_i|z_j)] for any target, at most log n. The
       mean over codes estimates the marginal of y_i, so the bound is tight if the decoder is right.
 
-    At a few thousand rows the bounds of I(X;Z) are close to each other below some 4 nats; above, the rate is the better
-    upper bound.
+    All are of one draw of the code: predictions average over many, and may be better than H(Y) - D tells. At a few
+    thousand rows the bounds of I(X;Z) are close to each other below some 4 nats. A weight counts in the means as that
+    many copies of the row would; standard errors take rows, not copies, as what was sampled.
 
     References
     ----------
@@ -331,7 +337,8 @@ def mutual_information(
         surprise = _surprise(rows.y, rows.shares)
         entropy = float(rows.shares @ surprise) / NATS_IN[unit]
         y_lower = mean_of(log_q + surprise, rows.shares)
-    estimates = mean_of(rates, rows.shares), x_lower, x_upper, y_lower, y_infonce
+    rate = mean_of(rates, rows.shares)
+    estimates = rate, x_lower, min(x_upper, rate), y_lower, y_infonce
     return MutualInformation(*(_in_unit(part, unit) for part in estimates), entropy, rows.n, pairs.n, unit)
 
 
@@ -407,23 +414,37 @@ def information_plane(
     >>> bool(plane.rate[0] > plane.rate[1])
     True
     """
+    _check_options(unit, n_draws=n_draws, max_rows=max_rows)
+    is_paired = (X is None) == (y is None) and (X_train is None) == (y_train is None)
+    if not is_paired or (X is None and sample_weight is not None):
+        raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
+    if X_train is not None and not hasattr(source, "cv_results_"):
+        raise ValueError("X_train and y_train are for a search, to be fitted at each beta; these are fitted already.")
     label = "given"
     if hasattr(source, "at_beta"):
         models = [source.at_beta(beta) for beta in source.betas]
-        if X is None and y is None:
+        if X is None:
             (X, y, sample_weight), label = source.evaluation_rows, source.information_rows
     elif hasattr(source, "cv_results_"):
-        if X_train is None:
+        if X_train is None and X is not None:
             X_train, y_train, label = X, y, "training"
+            warnings.warn(
+                "The search is fitted on the rows that it is measured on, and what a code says of training labels "
+                "bounds nothing: pass the rows to fit on as X_train and y_train, and held-out ones as X and y.",
+                UserWarning,
+                stacklevel=2,
+            )
         models = None
     elif isinstance(source, list | tuple) and source:
         models = source
     else:
         raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
-    if X is None or y is None:
+    if X is None:
         raise ValueError("information_plane needs X and y, the rows to measure on.")
     models = fit_at_betas(source, X_train, y_train) if models is None else models
-    options = {"n_draws": n_draws, "max_rows": max_rows, "unit": unit, "random_state": random_state}
+    # the same draws for every beta
+    seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31 - 1)
+    options = {"n_draws": n_draws, "max_rows": max_rows, "unit": unit, "random_state": seed}
     models = sorted(models, key=lambda model: unwrapped(model)[1].beta)
     measured = [mutual_information(model, X, y, sample_weight=sample_weight, **options) for model in models]
     betas = np.array([unwrapped(model)[1].beta for model in models], dtype=float)
@@ -568,10 +589,14 @@ def feature_information(
 
     Notes
     -----
-    With z_i ~ q(z|x_i), `x_kept` is mean_i log [q(z_i|x_i) / mean_s q(z_i|x_i with the feature of row s)], and `y_lost`
-    is mean_i log [q(y_i|z_i) / mean_s q(y_i|z_i,s)], where z_i,s is the code of x_i with the feature of row s and the
-    noise of z_i. Both are 0 for a feature that the network ignores. Features that depend on one another share what
-    they say: group them.
+    With z_i ~ q(z|x_i), `x_kept` is mean_i log [q(z_i|x_i) / mean_s q(z_i|x_i with the feature of row s)], where the
+    rows s are `n_replacements` others and i itself; `x_upper` leaves i out. `y_lost` is mean_i log [q(y_i|z_i) / mean_s
+    q(y_i|z_i,s)], where z_i,s is the code of x_i with the feature of another row s and the noise of z_i. All are 0 for
+    a feature that does not enter the network at all; small values are what it has learnt of noise, and where `y_lost`
+    is negative, it predicts better without.
+
+    If features depend on one another, x_i with the feature of row s may be a row that never occurs, and the measures
+    overstate what the feature says beyond the others: group what belongs together.
 
     Examples
     --------
@@ -589,16 +614,20 @@ def feature_information(
     rows = rows.paired(max_rows)
     noise = rows.noise()
     z = rows.mu + rows.sigma * noise
+    own = log_density(z, rows.mu, rows.sigma)
+    own_y = None if y is None else rows.vib.log_likelihood_latent(z, rows.y)
     others = rows.others(n_replacements)
-    kept, lost = [], None if y is None else []
+    kept, upper, lost = [], [], None if y is None else []
+    everyone = [*others, np.arange(rows.n)]
     for columns in groups.values():
-        posteriors = [rows.encode(_with_columns_of(rows.X, columns, other)) for other in others]
+        posteriors = [rows.encode(with_columns_of(rows.X, columns, other)) for other in others]
         log_q = [log_density(z, *posterior) for posterior in posteriors]
-        kept.append(fall(log_density(z, rows.mu, rows.sigma), log_q, others, rows.shares))
+        kept.append(fall(own, [*log_q, own], everyone, rows.shares))
+        upper.append(fall(own, log_q, others, rows.shares))
         if y is not None:
             log_q = [rows.vib.log_likelihood_latent(mu + sigma * noise, rows.y) for mu, sigma in posteriors]
-            lost.append(fall(rows.vib.log_likelihood_latent(z, rows.y), log_q, others, rows.shares))
-    return FeatureInformation(list(groups), **_columns(unit, x_kept=kept, y_lost=lost), unit=unit)
+            lost.append(fall(own_y, log_q, others, rows.shares))
+    return FeatureInformation(list(groups), **_columns(unit, x_kept=kept, x_upper=upper, y_lost=lost), unit=unit)
 
 
 def gaussian_limit(X, y, betas):
@@ -621,7 +650,7 @@ def gaussian_limit(X, y, betas):
     Raises
     ------
     ValueError
-        If the covariance of X or of Y is singular, or a beta is not positive.
+        If the covariance of X or of Y is singular, Y is a linear function of X, or a beta is not positive.
 
     See Also
     --------
@@ -643,149 +672,28 @@ def gaussian_limit(X, y, betas):
     >>> i_xz.round(2), i_zy.round(2)
     (array([1.12]), array([0.63]))
     """
-    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+    X = check_array(X, dtype=float, ensure_min_samples=2)
+    y = check_array(y, dtype=float, ensure_2d=False)
     check_consistent_length(X, y)
-    betas = np.asarray(betas, dtype=float)
+    betas = np.atleast_1d(np.asarray(betas, dtype=float))
     if not (betas > 0).all():
         raise ValueError(f"betas must be positive; got {betas}.")
-    y = y.reshape(len(y), -1)
     d = X.shape[1]
-    joint = np.cov(X.T, y.T, bias=True)
+    joint = np.corrcoef(X.T, y.reshape(len(y), -1).T)
     for block in (joint[:d, :d], joint[d:, d:]):
-        if np.linalg.matrix_rank(block, hermitian=True) < len(block):
-            raise ValueError("The covariance of X or of y is singular: remove columns that others determine.")
+        if not np.isfinite(block).all() or np.linalg.matrix_rank(block, hermitian=True) < len(block):
+            raise ValueError("The covariance of X or of y is singular: remove constant and determined columns.")
     whiten_x = np.linalg.inv(np.linalg.cholesky(joint[:d, :d]))
     whiten_y = np.linalg.inv(np.linalg.cholesky(joint[d:, d:]))
     rho2 = np.linalg.svd(whiten_x @ joint[:d, d:] @ whiten_y.T, compute_uv=False) ** 2
+    if rho2[0] > 1 - 1e-12:
+        raise ValueError("y is a linear function of X: their mutual information is infinite, and there is no limit.")
     beta = betas[:, None]
     active = rho2 > beta
-    rho2 = np.where(active, rho2, 0.5)
-    price = np.where(active, beta, 0.5)
+    rho2, price = np.where(active, rho2, 0.5), np.where(active, beta, 0.5)
     i_xz = 0.5 * np.log((1 - price) * rho2 / (price * (1 - rho2))).sum(1)
     i_zy = 0.5 * np.log((1 - price) / (1 - rho2)).sum(1)
     return i_xz, i_zy
-
-
-def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=None):
-    """Estimate the top-label expected calibration error.
-
-    Parameters
-    ----------
-    y_true : array-like of shape (n_samples,)
-        Labels.
-    y_prob : array-like of shape (n_samples, n_classes)
-        Predicted probabilities, in the order of `labels`.
-    n_bins : int, default=15
-        Bins of equal mass; rows of equal confidence share a bin.
-    labels : array-like of shape (n_classes,), default=None
-        The classes; by default those in `y_true`, sorted.
-    sample_weight : array-like of shape (n_samples,), default=None
-        Weights of the rows.
-
-    Returns
-    -------
-    error : Estimate
-        Mean over bins of the distance between accuracy and confidence, and its standard error.
-
-    Raises
-    ------
-    ValueError
-        If the classes are not as many as the columns of `y_prob`, or a label is not among them.
-
-    See Also
-    --------
-    sklearn.calibration.CalibrationDisplay : Draws a reliability diagram.
-
-    Notes
-    -----
-    Of n rows even perfect probabilities get an error of some sqrt(n_bins / n) / 3.
-
-    References
-    ----------
-    Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017; bins of equal mass after
-    Nguyen and O'Connor, EMNLP 2015.
-
-    Examples
-    --------
-    >>> from skvib import calibration_error
-    >>> round(calibration_error([0, 1, 1, 1], [[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], n_bins=1), 3)
-    0.15
-    """
-    y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, dtype=float)
-    check_consistent_length(y_true, y_prob, sample_weight)
-    check_scalar(n_bins, "n_bins", Integral, min_val=1)
-    labels = np.unique(y_true) if labels is None else np.asarray(labels)
-    if y_prob.ndim != 2 or y_prob.shape[1] != len(labels):
-        raise ValueError(
-            f"y_prob has shape {y_prob.shape}, but there are {len(labels)} classes, {labels}: pass one column for "
-            "each, and `labels` where y_true does not hold them all."
-        )
-    if not np.isin(y_true, labels).all():
-        raise ValueError(f"y_true holds labels that are not among {labels}.")
-    shares = shares_of(sample_weight, len(y_true))
-    confidence = y_prob.max(axis=1)
-    gap = (labels[y_prob.argmax(axis=1)] == y_true) - confidence
-    _, ties = np.unique(confidence, return_inverse=True)
-    mass = np.bincount(ties, shares)
-    bins = (n_bins * (np.cumsum(mass) - 0.5 * mass)).astype(int)[ties]
-    signs = np.sign(np.bincount(bins, shares * gap, minlength=n_bins))
-    return mean_of(signs[bins] * gap, shares)
-
-
-def outlier_scores(estimator, X, X_reference):
-    """Score how unusual rows are, by their rate and by the entropy of their prediction.
-
-    Parameters
-    ----------
-    estimator : fitted VIBClassifier, Pipeline that ends in one, or search over one
-        A row is unusual to it if its code costs much, or if the prediction is uncertain.
-    X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Rows to score.
-    X_reference : {array-like, sparse matrix} of shape (n_reference, n_features)
-        Ordinary rows to compare with that the estimator was not fitted on.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples,)
-        -log p(rate) - log p(entropy), nats, where p is the share of reference rows (and the row itself) with as high a
-        value; the higher, the more unusual. Were the two independent, ordinary rows would exceed 4.74 in 5 of 100.
-
-    Raises
-    ------
-    TypeError
-        If there is no VIB classifier inside `estimator`.
-
-    See Also
-    --------
-    VIBClassifier.score_samples : Minus the rate alone, for any estimator.
-
-    References
-    ----------
-    Fisher, Statistical Methods for Research Workers, 1932, section 21.1, on combining p-values; the rate as a score
-    follows Alemi, Fischer and Dillon, Uncertainty in the Variational Information Bottleneck, 2018.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skvib import VIBClassifier, outlier_scores
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.01, random_state=0).fit(X[::2], y[::2])
-    >>> ordinary, unusual = outlier_scores(model, [X[1], 5 * X[1]], X_reference=X[1::2])
-    >>> bool(ordinary < unusual)
-    True
-    """
-    prepare, vib = unwrapped(estimator)
-    if not hasattr(vib, "predict_proba"):
-        raise TypeError(
-            f"outlier_scores needs a classifier; got a {type(vib).__name__}, whose score_samples gives the rate alone."
-        )
-    scores = 0.0
-    inputs, reference = prepare(X), prepare(X_reference)
-    for measure in (vib.rate_samples, lambda rows: _predictive_entropy(vib, rows)):
-        ordinary = np.sort(measure(reference))
-        n_below = np.searchsorted(ordinary, measure(inputs), side="left")
-        scores = scores - np.log((len(ordinary) - n_below + 1) / (len(ordinary) + 1))
-    return scores
 
 
 def _check_options(unit, **integers):
@@ -841,39 +749,21 @@ def _groups(X, features):
     names = list(map(str, X.columns)) if hasattr(X, "columns") else [f"x{k}" for k in range(X.shape[1])]
     features = range(len(names)) if features is None else features
     parts = features.values() if isinstance(features, dict) else features
-    groups = [[part] if isinstance(part, Integral | str) else list(part) for part in parts]
+    groups = [[part] if np.ndim(part) == 0 else list(part) for part in parts]
     for group in groups:
-        unknown = [c for c in group if (c not in names if isinstance(c, str) else not 0 <= c < len(names))]
+        unknown = [c for c in group if not (c in names if isinstance(c, str) else _is_index(c, len(names)))]
         if unknown or not group:
-            raise ValueError(f"features holds {unknown or 'an empty group'}: X has the columns {names}.")
+            raise ValueError(
+                f"features must be names or indices of columns, or groups of them; it holds "
+                f"{unknown or 'an empty group'}, and X has the columns {names}."
+            )
     groups = [[names.index(c) if isinstance(c, str) else int(c) for c in group] for group in groups]
     labels = features if isinstance(features, dict) else [" + ".join(names[c] for c in group) for group in groups]
     return dict(zip(labels, groups, strict=True))
 
 
-def _with_columns_of(X, columns, rows):
-    """X with these columns taken from other rows."""
-    if hasattr(X, "iloc"):
-        X = X.copy()
-        for column in columns:
-            X.isetitem(column, X.iloc[rows, column].array)
-        return X
-    if hasattr(X, "with_columns"):
-        return X.with_columns(X[rows].get_columns()[column] for column in columns)
-    if sparse.issparse(X):
-        taken = np.zeros(X.shape[1])
-        taken[columns] = 1.0
-        return (X @ sparse.diags_array(1.0 - taken) + X.tocsr()[rows] @ sparse.diags_array(taken)).tocsr()
-    X = X.copy()
-    X[:, columns] = X[rows][:, columns]
-    return X
-
-
-def _predictive_entropy(vib, X):
-    """Entropy of each row's prediction, nats, summed over the labels of a multilabel target."""
-    p = vib.predict_proba(X)
-    p = np.stack([p, 1.0 - p]) if vib.n_outputs_ > 1 else p[None]
-    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=(0, 2))
+def _is_index(c, n):
+    return isinstance(c, Integral) and not isinstance(c, bool) and 0 <= c < n
 
 
 def beta_grid(search):

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skvib.base import BaseVIB, train_problems
-from skvib.bounds import values_and_errors, weighted_mean
+from skvib.bounds import best_and_compressed, values_and_errors, weighted_mean
 from skvib.information import target_information
 from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
@@ -291,9 +291,8 @@ class BetaPath:
             raise ValueError("Training rows choose no beta: pass X_val and y_val to beta_path, or use BetaSearchCV.")
         if selection not in ("best", "1se"):
             raise ValueError(f'selection must be "best" or "1se"; got {selection!r}.')
-        best = int(np.nanargmax(self.log_likelihoods))
-        slack = self.log_likelihoods_se[best] if selection == "1se" else 0.0
-        return float(self.betas[self.log_likelihoods >= self.log_likelihoods[best] - slack].max())
+        best, compressed = best_and_compressed(self.betas, self.log_likelihoods, self.log_likelihoods_se)
+        return best if selection == "best" else compressed
 
     def at_beta(self, beta):
         """The fitted estimator at one beta, a plain one: it can be pickled, cloned and fitted anew.

@@ -50,6 +50,24 @@ def take(rows, kept):
     return (rows if hasattr(rows, "shape") else np.asarray(rows))[kept]
 
 
+def with_columns_of(X, columns, rows):
+    """X with these columns taken from other rows."""
+    if hasattr(X, "iloc"):
+        X = X.copy()
+        for column in columns:
+            X.isetitem(column, X.iloc[rows, column].array)
+        return X
+    if hasattr(X, "with_columns"):
+        return X.with_columns(X[rows].get_columns()[column] for column in columns)
+    if sparse.issparse(X):
+        taken = np.zeros(X.shape[1])
+        taken[columns] = 1.0
+        return (X @ sparse.diags_array(1.0 - taken) + X.tocsr()[rows] @ sparse.diags_array(taken)).tocsr()
+    X = X.copy()
+    X[:, columns] = X[rows][:, columns]
+    return X
+
+
 def canonical(X):
     """X itself, or a CSR matrix equal to it without duplicate entries."""
     if sparse.issparse(X) and not X.has_canonical_format:

@@ -134,7 +134,8 @@ class BetaSearchCV(GridSearchCV):
         As in GridSearchCV. By default 13 betas from 1e-5 to 1, evenly spaced in their logarithm.
     method : {"amortized", "exact"}, default="amortized"
         How fits that differ in beta alone are trained: as one network conditioned on log(beta), or as one each.
-        With "amortized" the refit of the one VIB estimator trains all betas of the grid, too, and keeps the best.
+        With "amortized" the refit of the one VIB estimator trains all betas of the grid, too, and keeps the chosen one:
+        another network than the same parameters would give alone.
     selection : {"best", "1se"}, default="best"
         The candidate of the best mean score, or the most compressed one within a standard error of it.
     scoring : str, callable, list, tuple or dict, default=None

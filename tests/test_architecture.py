@@ -11,13 +11,24 @@ import skvib
 
 ROOT = Path(skvib.__file__).parent
 ALLOWED = {
-    "__init__": {"bounds", "classifier", "displays", "information", "regressor", "path", "search", "together"},
+    "__init__": {
+        "bounds",
+        "classifier",
+        "displays",
+        "information",
+        "regressor",
+        "path",
+        "search",
+        "together",
+        "uncertainty",
+    },
     "classifier": {"base"},
     "regressor": {"base", "rows"},
     "search": {"base", "bounds", "path", "nn.problem", "together"},
     "path": {"base", "bounds", "information", "monitor", "nn.problem", "nn.trainer", "rows"},
     "displays": {"bounds", "information"},
-    "information": {"bounds"},
+    "information": {"bounds", "rows"},
+    "uncertainty": {"bounds"},
     "bounds": {"rows"},
     "together": {"base", "grouping", "nn.problem", "nn.trainer"},
     "grouping": {"nn.layers", "nn.problem", "nn.trainer"},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from sklearn.datasets import load_diabetes, load_iris
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -61,7 +62,7 @@ def test_the_information_plane_draws_bounds_frontier_limit_and_choice(path, ax):
     display = InformationPlaneDisplay.from_path(path, ax=ax, limit=limit)
     plane = information_plane(path)
     x, y = display.line_.get_data()
-    np.testing.assert_allclose(x, 0.5 * (plane.x_lower + np.minimum(plane.x_upper, plane.rate)))
+    np.testing.assert_allclose(x, 0.5 * (plane.x_lower + plane.x_upper))
     np.testing.assert_allclose(y, plane.y_lower)
     np.testing.assert_allclose(display.rate_line_.get_xdata(), plane.rate)
     np.testing.assert_array_equal(display.limit_line_.get_data(), limit)
@@ -116,6 +117,7 @@ def test_the_path_display_of_a_search_shows_its_folds(halves, ax):
     assert display.betas.tolist() == [0.001, 0.01, 0.1]
     np.testing.assert_array_equal(display.score, search.cv_results_["mean_test_score"][[1, 2, 0]])
     assert display.best_beta_ == search.best_params_["beta"]
+    assert display.axes_[0].get_ylabel() == "log-likelihood (nats),\n3 folds"
     compressed = search.cv_results_["params"][one_standard_error(search.cv_results_)]["beta"]
     assert display.compressed_beta_ == compressed
     wide = GridSearchCV(VIBClassifier(**FAST), {"beta": [0.001, 0.01], "latent_dim": [2, 3]}, cv=2).fit(X, y)
@@ -175,6 +177,42 @@ def test_the_latent_display_colours_by_numbers_and_takes_one_dimension(ax):
     np.testing.assert_array_equal(points.get_array(), y)
     assert display.dimensions_ == (0,)
     assert not points.get_offsets()[:, 1].any()
+
+
+def test_many_string_labels_and_wrong_dimensions(ax):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), np.array([f"class {k}" for k in range(12)] * 5)
+    fitted = VIBClassifier(**FAST).fit(X, y)
+    (points,) = LatentDisplay.from_estimator(fitted, X, y, ax=ax).line_
+    assert points.get_array().max() == 11
+    for dimensions in [(0, 1, 2), (0, 9)]:
+        with pytest.raises(ValueError, match="two of 4"):
+            LatentDisplay.from_estimator(fitted, X, dimensions=dimensions)
+    with pytest.raises(ValueError, match="inconsistent"):
+        LatentDisplay.from_estimator(fitted, X, y[:3])
+
+
+def test_a_lone_code_that_keeps_much_is_drawn(halves, ax):
+    X, y, X_val, y_val = halves
+    cheap = VIBClassifier(**FAST | {"max_iter": 100}, beta=1e-4).fit(X, y)
+    display = InformationPlaneDisplay.from_estimator([cheap], X_val, y_val, ax=ax)
+    assert 0 < display.line_.get_xdata()[0] < ax.get_xlim()[1]
+
+
+def test_what_cannot_be_drawn_is_said(model, halves, path):
+    X, y, _, _ = halves
+    with pytest.raises(TypeError, match="from_estimator"):
+        InformationPlaneDisplay.from_path(model)
+    for display in (TrainingCurveDisplay, LatentRatesDisplay):
+        with pytest.raises(NotFittedError):
+            display.from_estimator(VIBClassifier())
+    with pytest.raises(ValueError, match="no options"):
+        LatentRatesDisplay.from_estimator(model, max_rows=100)
+    grid = {"beta": [0.001, 0.01]}
+    scoring = ["accuracy", "neg_log_loss"]
+    search = GridSearchCV(VIBClassifier(**FAST), grid, cv=2, scoring=scoring, refit="accuracy").fit(X, y)
+    with pytest.raises(ValueError, match="single metric"):
+        BetaPathDisplay.from_estimator(search, X, y)
 
 
 def test_rates_are_drawn_from_the_highest(model, halves, ax):

@@ -1,6 +1,7 @@
 """What a code keeps: bounds against closed forms, information by dimension and feature, calibration, outliers."""
 
 import pickle
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, make_classification, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -119,8 +121,8 @@ def test_the_plane_of_a_gaussian_problem_is_the_closed_form(method):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 4))
     y = np.sqrt(0.8) * X @ np.full(4, 0.5) + np.sqrt(0.2) * rng.normal(size=len(X))
-    betas = [0.03, 0.1, 0.3, 0.5]
-    model = VIBRegressor(hidden_layer_sizes=(), latent_dim=4, max_iter=60, random_state=0)
+    betas = [0.03, 0.1, 0.3, 0.5, 0.7]
+    model = VIBRegressor(hidden_layer_sizes=(), latent_dim=4, max_iter=60, learning_rate_init=1e-2, random_state=0)
     path = beta_path(model, X[:20_000], y[:20_000], betas=betas, X_val=X[20_000:], y_val=y[20_000:], method=method)
     plane = information_plane(path, max_rows=3000, n_draws=1)
     i_xz, i_zy = gaussian_limit(X[20_000:], y[20_000:], betas)
@@ -232,7 +234,8 @@ def test_planes_of_lists_paths_and_searches(two_of_four):
     of_search = information_plane(search, X_test, y_test, X_train=X, y_train=y)
     np.testing.assert_allclose(of_search.rate, of_list.rate, rtol=1e-3)
     assert of_search.rows == "given"
-    assert information_plane(search, X, y).rows == "training"
+    with pytest.warns(UserWarning, match="X_train"):
+        assert information_plane(search, X, y).rows == "training"
     amortized = information_plane(BetaSearchCV(models[0], cv=2).fit(X, y), X_test, y_test, X_train=X, y_train=y)
     assert amortized.betas.shape == (13,)
     assert amortized.rate[0] > amortized.rate[-1]
@@ -300,6 +303,36 @@ def test_an_ignored_feature_keeps_exactly_nothing():
     assert (np.abs(found.x_kept - expected) < 3 * found.x_kept_se + 0.03).all()
 
 
+@pytest.mark.parametrize("gain", [0.5, 2.0, 7.3, 50.0])
+def test_what_is_kept_of_a_feature_lies_between_its_bounds(gain):
+    X = np.random.default_rng(0).normal(size=(2000, 2))
+    found = feature_information(LinearGaussianCode([gain, 1.0]), X, features=[0])
+    truth = 0.5 * np.log1p(gain**2)
+    assert found.x_kept[0] - 2 * found.x_kept_se[0] < truth < found.x_upper[0] + 2 * found.x_upper_se[0]
+    assert found.x_kept[0] <= np.log(33)
+    if gain < 3:
+        assert found.x_kept[0] == pytest.approx(truth, abs=0.05)
+
+
+@pytest.mark.parametrize("features", [[True, False], [[2.0]], np.array([True, False]), {"a": [np.True_]}])
+def test_masks_and_floats_are_no_features(classifier, two_of_four, features):
+    with pytest.raises(ValueError, match="names or indices"):
+        feature_information(classifier, two_of_four[0][:50], features=features)
+
+
+def test_many_classes_need_little_memory():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1500, 3)), rng.integers(500, size=1500)
+    model = VIBClassifier(**FAST | {"max_iter": 1, "beta_warmup": 0.0}, beta=1e-3)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    tracemalloc.start()
+    mutual_information(model, X, y, n_draws=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300 * 2**20
+
+
 def test_features_have_names_and_groups(classifier, two_of_four):
     _, _, X, _ = two_of_four
     X = X[:200]
@@ -312,7 +345,7 @@ def test_features_have_names_and_groups(classifier, two_of_four):
     np.testing.assert_allclose(by_name.x_kept, by_index.x_kept)
     rows = feature_information(classifier, sparse.csr_matrix(X), features=[0, [1, 2]])
     np.testing.assert_allclose(rows.x_kept, by_index.x_kept, rtol=1e-6)
-    assert by_name.to_frame().columns.tolist() == ["names", "x_kept", "x_kept_se"]
+    assert by_name.to_frame().columns.tolist() == ["names", "x_kept", "x_kept_se", "x_upper", "x_upper_se"]
 
 
 def test_polars_frames_keep_their_names(two_of_four):
@@ -350,6 +383,10 @@ def test_gaussian_limit_is_the_example_of_the_theory():
         gaussian_limit(np.hstack([X, X]), y, [0.3])
     with pytest.raises(ValueError, match="positive"):
         gaussian_limit(X, y, [0.0])
+    with pytest.raises(ValueError, match="linear function"):
+        gaussian_limit(X, 2 * X, [0.3])
+    wide = np.hstack([X, 1e-9 * rng.normal(size=X.shape)])
+    np.testing.assert_allclose(gaussian_limit(wide, y, 0.3)[0], i_xz[:1], atol=1e-3)
 
 
 def test_calibration_error_of_known_bins():
@@ -381,6 +418,8 @@ def test_calibrated_probabilities_have_a_small_error_and_the_order_of_rows_does_
         ([0, 1, 2], [[0.5, 0.5]] * 3, {"labels": [0, 1]}, "not among"),
         ([0, 1], [[0.5, 0.5]], {}, "inconsistent"),
         ([0, 1], [[0.5, 0.5]] * 2, {"n_bins": 0}, "n_bins"),
+        ([0, 1], [[5.0, -5.0]] * 2, {}, "probabilities"),
+        ([0, 1], [[np.nan, 0.5]] * 2, {}, "NaN"),
         ([0, 1], [[0.5, 0.5]] * 2, {"sample_weight": [-1, 1]}, "non-negative"),
     ],
 )
@@ -435,22 +474,28 @@ def test_what_cannot_be_measured_is_said(classifier, regression, two_of_four, ir
         information_plane(model, X_test, y_test)
     with pytest.raises(ValueError, match="needs X and y"):
         information_plane([model])
+    with pytest.raises(ValueError, match="go together"):
+        information_plane([model], X_test)
+    with pytest.raises(ValueError, match="fitted already"):
+        information_plane([model], X_test, y_test, X_train=X_test, y_train=y_test)
+    with pytest.raises(ValueError, match="unit"):
+        information_plane([model], X_test, y_test, unit="bytes")
     with pytest.raises(TypeError, match="score_samples"):
         outlier_scores(model, X_test, X_test)
     with pytest.raises(ValueError, match="has the columns"):
         feature_information(model, X_test, features=["age"])
     with pytest.raises(ValueError, match="empty group"):
         feature_information(model, X_test, features=[[]])
-    with pytest.raises(ValueError, match="features holds"):
+    with pytest.raises(ValueError, match="it holds .99."):
         feature_information(model, X_test, features=[99])
     with pytest.raises(ValueError, match="no columns"):
         feature_information(model, ["a text", "another text"])
     search = GridSearchCV(VIBClassifier(**FAST | {"max_iter": 2}), {"latent_dim": [2]}, cv=2).fit(*iris)
     with pytest.raises(ValueError, match="over one beta"):
-        information_plane(search, *iris)
+        information_plane(search, *iris, X_train=iris[0], y_train=iris[1])
     search = GridSearchCV(VIBClassifier(**FAST), {"beta": [0.01]}, cv=2, refit=False).fit(*iris)
     with pytest.raises(ValueError, match="refit=True"):
-        information_plane(search, *iris)
+        information_plane(search, *iris, X_train=iris[0], y_train=iris[1])
 
 
 def test_log_likelihood_of_codes_pairs_what_is_asked(classifier, regression, two_of_four):

@@ -20,7 +20,15 @@ UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class Categorical(nn.Module):
+class Likelihood(nn.Module):
+    """q(y|z)."""
+
+    def log_likelihood(self, eta: Tensor, y: Tensor) -> Tensor:
+        """log q(y|z), (M, n), of the targets y (n, ...) with eta (M, n, n_parameters) or, one for all, (M, 1, ...)."""
+        return -self.record(eta.expand(-1, len(y), -1), y.expand(len(eta), *y.shape))[0]
+
+
+class Categorical(Likelihood):
     """One of C classes: eta are the logits (M, n, C); y (M, n) holds class indices."""
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
@@ -38,6 +46,10 @@ class Categorical(nn.Module):
         grad = grad.unsqueeze(1)
         return log_p.exp().mul_(grad).scatter_add_(1, index, -grad).mT
 
+    def log_likelihood(self, eta: Tensor, y: Tensor) -> Tensor:
+        log_p = torch.log_softmax(eta.mT, 1)  # once for a code, however many targets it meets
+        return log_p.expand(-1, -1, len(y)).gather(1, y.expand(len(eta), 1, -1)).squeeze(1)
+
     def mean_probabilities(self, eta: Tensor) -> Tensor:
         """Mean of q(c|z) over draws, (S, n, C) -> (n, C)."""
         return torch.softmax(eta.permute(2, 0, 1), 0).mean(1).T
@@ -48,7 +60,7 @@ class Categorical(nn.Module):
         return torch.logsumexp(log_p, 1).T - math.log(len(eta))
 
 
-class Bernoulli(nn.Module):
+class Bernoulli(Likelihood):
     """L independent labels: eta are the logits (M, n, L); y (M, n, L) holds zeros and ones."""
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
@@ -71,7 +83,7 @@ class Bernoulli(nn.Module):
         return torch.logsumexp(nn.functional.logsigmoid(eta), 0) - math.log(len(eta))
 
 
-class Gaussian(nn.Module):
+class Gaussian(Likelihood):
     """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
 
     Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).

@@ -1,0 +1,139 @@
+"""What predictions admit: calibration, and how unlike anything seen a row is."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length, check_scalar, column_or_1d
+
+from skvib.bounds import mean_of, shares_of, unwrapped
+
+
+def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=None):
+    """Estimate the top-label expected calibration error.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Labels.
+    y_prob : array-like of shape (n_samples, n_classes)
+        Predicted probabilities, in the order of `labels`.
+    n_bins : int, default=15
+        Bins of equal mass; rows of equal confidence share a bin.
+    labels : array-like of shape (n_classes,), default=None
+        The classes; by default those in `y_true`, sorted.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of the rows.
+
+    Returns
+    -------
+    error : Estimate
+        Mean over bins of the distance between accuracy and confidence, and its standard error.
+
+    Raises
+    ------
+    ValueError
+        If the classes are not as many as the columns of `y_prob`, or a label is not among them.
+
+    See Also
+    --------
+    sklearn.calibration.CalibrationDisplay : Draws a reliability diagram.
+
+    Notes
+    -----
+    Of n rows even perfect probabilities get an error of some sqrt(n_bins / n) / 3.
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017; bins of equal mass after
+    Nguyen and O'Connor, EMNLP 2015.
+
+    Examples
+    --------
+    >>> from skvib import calibration_error
+    >>> round(calibration_error([0, 1, 1, 1], [[0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.1, 0.9]], n_bins=1), 3)
+    0.15
+    """
+    y_true, y_prob = column_or_1d(y_true), check_array(y_prob, dtype=float)
+    check_consistent_length(y_true, y_prob, sample_weight)
+    check_scalar(n_bins, "n_bins", Integral, min_val=1)
+    labels = np.unique(y_true) if labels is None else np.asarray(labels)
+    if (y_prob < 0).any() or (y_prob > 1).any():
+        raise ValueError("y_prob must hold probabilities, between 0 and 1.")
+    if y_prob.shape[1] != len(labels):
+        raise ValueError(
+            f"y_prob has shape {y_prob.shape}, but there are {len(labels)} classes, {labels}: pass one column for "
+            "each, and `labels` where y_true does not hold them all."
+        )
+    if not np.isin(y_true, labels).all():
+        raise ValueError(f"y_true holds labels that are not among {labels}.")
+    shares = shares_of(sample_weight, len(y_true))
+    confidence = y_prob.max(axis=1)
+    gap = (labels[y_prob.argmax(axis=1)] == y_true) - confidence
+    _, ties = np.unique(confidence, return_inverse=True)
+    mass = np.bincount(ties, shares)
+    bins = (n_bins * (np.cumsum(mass) - 0.5 * mass)).astype(int)[ties]
+    signs = np.sign(np.bincount(bins, shares * gap, minlength=n_bins))
+    return mean_of(signs[bins] * gap, shares)
+
+
+def outlier_scores(estimator, X, X_reference):
+    """Score how unusual rows are, by their rate and by the entropy of their prediction.
+
+    Parameters
+    ----------
+    estimator : fitted VIBClassifier, Pipeline that ends in one, or search over one
+        A row is unusual to it if its code costs much, or if the prediction is uncertain.
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Rows to score.
+    X_reference : {array-like, sparse matrix} of shape (n_reference, n_features)
+        Ordinary rows to compare with that the estimator was not fitted on.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        -log p(rate) - log p(entropy), nats, where p is the share of reference rows (and the row itself) with as high a
+        value; the higher, the more unusual. Were the two independent, ordinary rows would exceed 4.74 in 5 of 100.
+
+    Raises
+    ------
+    TypeError
+        If there is no VIB classifier inside `estimator`.
+
+    See Also
+    --------
+    VIBClassifier.score_samples : Minus the rate alone, for any estimator.
+
+    References
+    ----------
+    Fisher, Statistical Methods for Research Workers, 1932, section 21.1, on combining p-values; the rate as a score
+    follows Alemi, Fischer and Dillon, Uncertainty in the Variational Information Bottleneck, 2018.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import VIBClassifier, outlier_scores
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), beta=0.01, random_state=0).fit(X[::2], y[::2])
+    >>> ordinary, unusual = outlier_scores(model, [X[1], 5 * X[1]], X_reference=X[1::2])
+    >>> bool(ordinary < unusual)
+    True
+    """
+    prepare, vib = unwrapped(estimator)
+    if not hasattr(vib, "predict_proba"):
+        raise TypeError(
+            f"outlier_scores needs a classifier; got a {type(vib).__name__}, whose score_samples gives the rate alone."
+        )
+    scores = 0.0
+    inputs, reference = prepare(X), prepare(X_reference)
+    for measure in (vib.rate_samples, lambda rows: _predictive_entropy(vib, rows)):
+        ordinary = np.sort(measure(reference))
+        n_below = np.searchsorted(ordinary, measure(inputs), side="left")
+        scores = scores - np.log((len(ordinary) - n_below + 1) / (len(ordinary) + 1))
+    return scores
+
+
+def _predictive_entropy(vib, X):
+    """Entropy of each row's prediction, nats, summed over the labels of a multilabel target."""
+    p = vib.predict_proba(X)
+    p = np.stack([p, 1.0 - p]) if vib.n_outputs_ > 1 else p[None]
+    return -(p * np.log(np.where(p > 0, p, 1.0))).sum(axis=(0, 2))
