@@ -6,7 +6,7 @@ TWO_WORKERS = OMP_NUM_THREADS=1
 .PHONY: demo docs test test-oldest
 
 demo: .venv/installed
-	.venv/bin/python docs/examples/plot_01_first_fit.py
+	cd docs/examples && ../../.venv/bin/python plot_01_first_fit.py
 
 test: .venv/installed
 	.venv/bin/ruff check

@@ -129,4 +129,4 @@ code.set_title("Two-dimensional code of the test set")
 
 path = Path("plot_01_first_fit.png")
 figure.savefig(path, dpi=120)
-print(f"\nFigure: {path.resolve()}")
+print(f"\nFigure: {path}")

@@ -51,9 +51,7 @@ for compressor, make in COMPRESSORS.items():
     for size in SIZES:
         features = make_pipeline(StandardScaler(), make(size))
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # some pixels are always white, of which LDA warns
+            warnings.filterwarnings("ignore", "Variables are collinear")
             codes = (
                 features.fit(X_train, y_train).transform(X_train),
                 features.transform(X_test),

@@ -3,9 +3,10 @@ Which features did the code keep?
 =================================
 
 ``feature_information`` asks the code itself: how many nats does it say of a feature
-that the other features do not say? An ignored feature gets exactly 0. Beside it
-stands what the prediction of the target loses if the feature is not known. No score,
-no refit, and groups are welcome.
+that the other features do not say? A feature that does not enter the network gets
+exactly 0, one of which it has learnt but noise a little. Beside it stands what the
+prediction of the target loses if the feature is not known. No score, no refit, and
+groups are welcome.
 """
 
 # %%
@@ -40,8 +41,8 @@ print(found.to_frame().to_string(index=False, float_format="%.3f"))
 # Breast cancer: ten measures, three ways each
 # --------------------------------------------
 # The thirty features are means, errors and worst values of ten measures. They depend
-# on one another, so a single one says little beyond the others. Groups of three ask
-# about the measure.
+# on one another, and taken alone from another row a single one makes patients that
+# never were. Groups of three ask about the measure.
 data = load_breast_cancer(as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(
     data.data, data.target, test_size=0.5, random_state=0
