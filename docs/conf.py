@@ -40,6 +40,7 @@ sphinx_gallery_conf = {
     "reference_url": {"skvib": None},
     "backreferences_dir": "generated/backreferences",
     "abort_on_example_error": True,
+    "run_stale_examples": True,  # the package may have changed where an example has not
     "capture_repr": (),
     "parallel": 2,
     "download_all_examples": False,
