@@ -415,33 +415,7 @@ def information_plane(
     True
     """
     _check_options(unit, n_draws=n_draws, max_rows=max_rows)
-    is_paired = (X is None) == (y is None) and (X_train is None) == (y_train is None)
-    if not is_paired or (X is None and sample_weight is not None):
-        raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
-    if X_train is not None and not hasattr(source, "cv_results_"):
-        raise ValueError("X_train and y_train are for a search, to be fitted at each beta; these are fitted already.")
-    label = "given"
-    if hasattr(source, "at_beta"):
-        models = [source.at_beta(beta) for beta in source.betas]
-        if X is None:
-            (X, y, sample_weight), label = source.evaluation_rows, source.information_rows
-    elif hasattr(source, "cv_results_"):
-        if X_train is None and X is not None:
-            X_train, y_train, label = X, y, "training"
-            warnings.warn(
-                "The search is fitted on the rows that it is measured on, and what a code says of training labels "
-                "bounds nothing: pass the rows to fit on as X_train and y_train, and held-out ones as X and y.",
-                UserWarning,
-                stacklevel=2,
-            )
-        models = None
-    elif isinstance(source, list | tuple) and source:
-        models = source
-    else:
-        raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
-    if X is None:
-        raise ValueError("information_plane needs X and y, the rows to measure on.")
-    models = fit_at_betas(source, X_train, y_train) if models is None else models
+    models, (X, y, sample_weight), label = _models_and_rows(source, (X, y, sample_weight), X_train, y_train)
     # the same draws for every beta
     seed = random_state if isinstance(random_state, Integral) else check_random_state(random_state).randint(2**31 - 1)
     options = {"n_draws": n_draws, "max_rows": max_rows, "unit": unit, "random_state": seed}
@@ -701,6 +675,35 @@ def _check_options(unit, **integers):
         raise ValueError(f"unit must be one of {list(NATS_IN)}; got {unit!r}.")
     for name, value in integers.items():
         check_scalar(value, name, Integral, min_val=2 if name == "max_rows" else 1)
+
+
+def _models_and_rows(source, rows, X_train, y_train):
+    """The fitted estimators of a plane, the rows to measure them on, and what these are called."""
+    X, y, sample_weight = rows
+    is_paired = (X is None) == (y is None) and (X_train is None) == (y_train is None)
+    if not is_paired or (X is None and sample_weight is not None):
+        raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
+    is_path, is_search = hasattr(source, "at_beta"), hasattr(source, "cv_results_")
+    if not (is_path or is_search or (isinstance(source, list | tuple) and source)):
+        raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
+    if X_train is not None and not is_search:
+        raise ValueError("X_train and y_train are for a search, to be fitted at each beta; these are fitted already.")
+    if X is None and not is_path:
+        raise ValueError("information_plane needs X and y, the rows to measure on.")
+    if is_path:
+        models = [source.at_beta(beta) for beta in source.betas]
+        return models, *((source.evaluation_rows, source.information_rows) if X is None else (rows, "given"))
+    if not is_search:
+        return source, rows, "given"
+    if X_train is not None:
+        return fit_at_betas(source, X_train, y_train), rows, "given"
+    warnings.warn(
+        "The search is fitted on the rows that it is measured on, and what a code says of training labels bounds "
+        "nothing: pass the rows to fit on as X_train and y_train, and held-out ones as X and y.",
+        UserWarning,
+        stacklevel=3,
+    )
+    return fit_at_betas(source, X, y), rows, "training"
 
 
 def _in_unit(estimate, unit):
