@@ -558,9 +558,9 @@ class LatentDisplay:
         display : LatentDisplay
             Itself, drawn.
         """
+        self.ax_, self.figure_ = ax, _ = _axes(ax)
         from matplotlib.collections import EllipseCollection
 
-        self.ax_, self.figure_ = ax, _ = _axes(ax)
         names = [f"z[{k}]" for k in self.dimensions_]
         centers, widths = self.mu[:, self.dimensions_], self.sigma[:, self.dimensions_]
         if len(names) == 1:

@@ -44,6 +44,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             networks[dtype, device] = network.to(device).eval()
         return networks[dtype, device]
 
+    def _network_for(self, values):
+        """The network in the dtype of validated values, where it predicts."""
+        dtype = torch.float32 if values.dtype == np.float32 else torch.float64
+        return self._network(dtype, available_device(self.device))
+
     def _check_shape(self, X):
         if X.shape[1:] != self._x_mean.shape:
             raise ValueError(f"Rows of X have shape {X.shape[1:]}, but those of the fit {self._x_mean.shape}.")
@@ -54,8 +59,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _inference(self, X):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
-        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
-        network = self._network(dtype, available_device(self.device))
+        network = self._network_for(X)
         return network, _chunks_of(X, network, max(self.n_predict_draws, 1))
 
     @torch.no_grad()
@@ -165,6 +169,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return -self.rate_samples(X)
 
+    @torch.no_grad()
     def log_likelihood_samples(self, X, y):
         """Log-likelihood log q(y|x) of each row under the posterior predictive, in the units of y as given.
 
@@ -180,7 +185,17 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         log_likelihoods : ndarray of shape (n_samples,)
             In nats, summed over outputs.
         """
-        return self._map_targets(X, y, VIBNetwork.log_likelihood) - self._units()
+        check_is_fitted(self)
+        X, y, _ = self._read_rows(X, y, None, reset=False)
+        network, chunks = self._inference(X)
+        points, start, parts = self._points(network), 0, []
+        for chunk in chunks:
+            stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
+            targets = self._target_tensor(self._encode_targets(y[start:stop]), X.dtype)
+            targets = targets.unsqueeze(0).to(points.device)
+            parts.append(network.log_likelihood(chunk, targets, points)[0])
+            start = stop
+        return torch.cat(parts).cpu().numpy() - self._units()
 
     @torch.no_grad()
     def log_likelihood_latent(self, z, y):
@@ -211,29 +226,12 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "
                 f"{len(targets)} targets."
             )
-        network = self._network(
-            torch.float32 if z.dtype == np.float32 else torch.float64, available_device(self.device)
-        )
+        network = self._network_for(z)
         y = self._target_tensor(targets, z.dtype).to(network.center.device)
         codes = torch.from_numpy(z.reshape(-1, *z.shape[-2:])).to(network.center.device)
         eta = network.decode(codes.flatten(0, 1).unsqueeze(0)).view(*codes.shape[:2], -1)
         log_q = network.likelihood.log_likelihood(eta, y) - self._units()
         return log_q.cpu().numpy().reshape(*z.shape[:-2], len(y))
-
-    @torch.no_grad()
-    def _map_targets(self, X, y, function):
-        """`function(network, x, y, points)`, (1, n), for all rows."""
-        check_is_fitted(self)
-        X, y, _ = self._read_rows(X, y, None, reset=False)
-        network, chunks = self._inference(X)
-        points, start, parts = self._points(network), 0, []
-        for chunk in chunks:
-            stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
-            targets = self._target_tensor(self._encode_targets(y[start:stop]), X.dtype)
-            targets = targets.unsqueeze(0).to(points.device)
-            parts.append(function(network, chunk, targets, points)[0])
-            start = stop
-        return torch.cat(parts).cpu().numpy()
 
     # Fitted attributes that follow from others
 

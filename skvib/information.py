@@ -11,7 +11,6 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -29,6 +28,7 @@ from skvib.bounds import (
     unwrapped,
     values_and_errors,
 )
+from skvib.monitor import silent_codes_allowed
 from skvib.rows import with_columns_of
 
 NATS_IN = {"nats": 1.0, "bits": np.log(2.0)}
@@ -334,9 +334,8 @@ def mutual_information(
     if y is not None:
         y_lower = y_infonce = infonce_of_target(pairs, n_draws)
     if rows.has_labels:
-        surprise = _surprise(rows.y, rows.shares)
-        entropy = float(rows.shares @ surprise) / NATS_IN[unit]
-        y_lower = mean_of(log_q + surprise, rows.shares)
+        y_lower, entropy = _information_about_labels(rows, log_q)
+        entropy /= NATS_IN[unit]
     rate = mean_of(rates, rows.shares)
     estimates = rate, x_lower, min(x_upper, rate), y_lower, y_infonce
     return MutualInformation(*(_in_unit(part, unit) for part in estimates), entropy, rows.n, pairs.n, unit)
@@ -348,7 +347,7 @@ def target_information(estimator, X, y, *, sample_weight=None, n_draws=4, max_ro
     if not rows.has_labels:
         return infonce_of_target(rows.paired(max_rows), n_draws)
     _, log_q = rows.measure(n_draws)
-    return mean_of(log_q + _surprise(rows.y, rows.shares), rows.shares)
+    return _information_about_labels(rows, log_q)[0]
 
 
 def information_plane(
@@ -504,7 +503,8 @@ def latent_information(
         x_added[k] = bound_of((whole - rest).mean(axis=0), pairs.shares)
     y_added = None
     if y is not None:
-        y_added = [_fall_without_dimension(k, z, pairs, n_replacements) for k in range(len(rates))]
+        own = pairs.vib.log_likelihood_latent(z, pairs.y)
+        y_added = [_fall_without_dimension(k, z, own, pairs, n_replacements) for k in range(len(rates))]
     return LatentInformation(**_columns(unit, rate=rates, x_added=x_added, y_added=y_added), active=active, unit=unit)
 
 
@@ -727,20 +727,21 @@ def _frame(result):
     return pd.DataFrame({name: column for name, column in columns.items() if isinstance(column, np.ndarray | list)})
 
 
-def _surprise(y, shares):
-    """-log of each label's share; its mean is H(Y)."""
-    codes = np.unique(y, return_inverse=True)[1].ravel()
-    return -np.log(np.bincount(codes, shares))[codes]
+def _information_about_labels(rows, log_q):
+    """H(Y) - D, and H(Y): the means of log q(y|z) - log p(y) and of -log p(y), where p is each label's share."""
+    codes = np.unique(rows.y, return_inverse=True)[1].ravel()
+    surprise = -np.log(np.bincount(codes, rows.shares))[codes]
+    return mean_of(log_q + surprise, rows.shares), float(rows.shares @ surprise)
 
 
-def _fall_without_dimension(k, z, pairs, n_replacements):
-    """The mean of log q(y_i|z_i) - log mean_s q(y_i|z_i with dimension k of row s)."""
+def _fall_without_dimension(k, z, own, pairs, n_replacements):
+    """The mean of log q(y_i|z_i), its own, - log mean_s q(y_i|z_i with dimension k of row s)."""
     others, log_q = pairs.others(n_replacements), []
     for other in others:
         replaced = z.copy()
         replaced[:, k] = z[other, k]
         log_q.append(pairs.vib.log_likelihood_latent(replaced, pairs.y))
-    return fall(pairs.vib.log_likelihood_latent(z, pairs.y), log_q, others, pairs.shares)
+    return fall(own, log_q, others, pairs.shares)
 
 
 def _groups(X, features):
@@ -785,10 +786,6 @@ def fit_at_betas(search, X, y):
     """Clones of the best estimator of a search, fitted at each of its betas."""
     name, betas = beta_grid(search)
     models = [clone(search.best_estimator_).set_params(**{name: beta}) for beta in betas]
-    with (
-        joblib.parallel_config(backend="skvib", method=getattr(search, "method", "exact")),
-        warnings.catch_warnings(),
-    ):
-        # at the upper end of a path a code may well carry nothing: the plane will tell
-        warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
+    method = getattr(search, "method", "exact")
+    with joblib.parallel_config(backend="skvib", method=method), silent_codes_allowed():
         return Parallel()(delayed(model.fit)(X, y) for model in models)

@@ -3,6 +3,7 @@
 import copy
 import time
 import warnings
+from contextlib import contextmanager
 
 from sklearn.exceptions import ConvergenceWarning
 
@@ -85,6 +86,14 @@ def _fitted(model):
     """What a fit sets: everything but parameters and callbacks."""
     parameters = model.get_params(deep=False)
     return {name: value for name, value in vars(model).items() if name not in parameters and "callback" not in name}
+
+
+@contextmanager
+def silent_codes_allowed():
+    """No warning of a code that says nothing: at the upper end of a search over beta it is right."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
+        yield
 
 
 def warn_of_training(model, training, settings, entropy):

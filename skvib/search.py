@@ -1,11 +1,9 @@
 """BetaSearchCV, a GridSearchCV over beta whose fits are trained together, and one_standard_error, for any search."""
 
-import warnings
 from contextlib import contextmanager
 
 import numpy as np
 from sklearn.base import is_classifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
@@ -15,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB, StrOptions
 from skvib.bounds import unwrapped
+from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
 from skvib.path import PathTraining
 from skvib.together import fit_together
@@ -245,9 +244,7 @@ class BetaSearchCV(GridSearchCV):
         refit = self._refit(grid)
         with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit), fit_together(method=self.method):
             betas = _betas_of(grid, names[0]) if self.method == "amortized" and len(names) == 1 else []
-            with PathTraining(betas), warnings.catch_warnings():
-                # at the upper end of a path a code may well carry nothing: the score will tell
-                warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
+            with PathTraining(betas), silent_codes_allowed():
                 super().fit(X, y, **params)
         if self.selection == "1se":
             self.best_index_ = one_standard_error(self.cv_results_)
