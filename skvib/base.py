@@ -31,6 +31,7 @@ from skvib.nn.trainer import train
 from skvib.rows import canonical, collapse, standardized, weighted_moments
 
 AUTO_BATCH_SIZES = 32, 200
+MIN_ROWS_TO_HOLD_OUT = 100
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
 train_problems = ContextVar("train_problems", default=train)
 fit_context = _fit_context(prefer_skip_nested_validation=True)
@@ -72,7 +73,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         "alpha": [Interval(Real, 0, None, closed="left")],
         "beta_warmup": [Interval(Real, 0, 1, closed="left")],
         "ema_decay": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_iter_no_change": [
             Interval(Integral, 1, None, closed="left"),
@@ -156,8 +157,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         sample_weight : array-like of shape (n_samples,), default=None
             Weight k is the same as k copies of the row.
         X_val, y_val : array-like, default=None
-            Validation rows. With `early_stopping=True` they decide when to stop; without, their
-            log-likelihood is recorded in `validation_scores_`. In a Pipeline, use
+            Validation rows. Unless `early_stopping=False` they decide which epoch's weights are kept; their
+            log-likelihood is in `validation_scores_`. In a Pipeline, use
             ``Pipeline(..., transform_input=["X_val"])`` with metadata routing enabled.
         sample_weight_val : array-like, default=None
             Weights of the validation rows.
@@ -198,7 +199,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
         rows, weights = collapse(X, targets, weights)
         given = validation is not None
-        if self.early_stopping and not (given or incremental):
+        if not (given or incremental) and model._holds_out(len(rows)):
             rows, weights, validation = model._split(X, targets, rows, weights)
         if not continues:
             model._learn_inputs(X, rows, weights)
@@ -209,6 +210,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if monitor is not None:
             monitor.model = model
         settings = model._settings(validation is not None, incremental, device)
+        model._stops_on_validation = settings.stop_on == "validation"
         self._forget_network()
         try:
             (training,) = train_problems.get()(
@@ -219,6 +221,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                         latent_dim=self.latent_dim,
                         seed=model._seed,
                         n_steps=model._n_steps_of(len(rows)),
+                        penalty=self.alpha / max(float(weights.sum()), len(rows)),
                         any_seed=self.random_state is None,
                         validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
                         encoder=model._encoder,
@@ -276,20 +279,33 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
         return X, targets, np.arange(len(weights)), weights
 
+    def _holds_out(self, n_rows):
+        enough = n_rows >= MIN_ROWS_TO_HOLD_OUT
+        return enough if self.early_stopping == "auto" else self.early_stopping
+
     def _split(self, X, targets, rows, weights):
-        """Hold out `validation_fraction` of the distinct rows, stratified by class."""
-        stratify = targets[rows] if self._likelihood() == "categorical" else None
-        train_part, held_out = train_test_split(
-            np.arange(len(rows)),
+        """Hold out `validation_fraction` of the distinct rows, stratified by class if each class gets one.
+
+        The only row of a class trains. Fits that no seed tells apart hold out the same, so they can share a training.
+        """
+        candidates, strata = np.arange(len(rows)), None
+        if self._likelihood() == "categorical":
+            classes = targets[rows]
+            candidates = np.flatnonzero(np.bincount(classes)[classes] > 1)
+            n_smaller_part = len(candidates) * min(self.validation_fraction, 1 - self.validation_fraction)
+            strata = classes[candidates] if n_smaller_part >= len(np.unique(classes[candidates])) else None
+        _, held_out = train_test_split(
+            candidates,
             test_size=self.validation_fraction,
-            random_state=self._seed,
-            stratify=stratify,
+            random_state=0 if self.random_state is None else self._seed,
+            stratify=strata,
         )
+        train_part = np.setdiff1d(np.arange(len(rows)), held_out)
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        train_part, held_out = np.sort(train_part), np.sort(held_out)
+        held_out = np.sort(held_out)
         validation = X, targets, rows[held_out], weights[held_out]
         return rows[train_part], weights[train_part], validation
 
@@ -354,9 +370,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             max_iter=1 if incremental else self.max_iter,
             learning_rate_init=float(self.learning_rate_init),
             schedule=SCHEDULES[schedule] if isinstance(schedule, str) else schedule,
-            alpha=float(self.alpha),
             beta_warmup=float(self.beta_warmup),
-            ema_decay=float(self.ema_decay),
+            ema_decay=0.0 if incremental else float(self.ema_decay),
             n_train_draws=self.n_train_draws,
             n_predict_draws=self.n_predict_draws,
             stop_on=None if incremental else stop_on,
@@ -380,7 +395,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._n_steps, self._n_epochs = (state.n_steps if keeps_state else 0), state.n_epochs
         self._no_improvement_count = training.n_no_change
         self.n_iter_ = training.n_epochs
-        self._stops_on_validation = self.early_stopping
         self._set_history(fit.history, self.history_ if continues else None)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())

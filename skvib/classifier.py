@@ -17,7 +17,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
 
     Parameters
     ----------
-    beta : float, default=1e-3
+    beta : float, default=3e-3
         Price of a nat that the code carries about X. Above 1 the code carries nothing; at 0 it is free.
     latent_dim : int, default=32
         Size of the code Z.
@@ -39,27 +39,30 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         the mean code.
     standardize : bool, default=True
         Standardise the columns of X inside, with the training rows' weighted statistics.
-    learning_rate_init : float, default=3e-3
+    learning_rate_init : float, default=6e-3
         Initial step size of Adam.
     learning_rate : {"cosine", "constant"} or callable, default="cosine"
         "cosine" falls to zero over all of `max_iter`; "constant" stops when the loss no longer improves by
         `tol`. A callable maps progress in [0, 1) to a multiple of `learning_rate_init`.
     batch_size : int or "auto", default="auto"
         Rows of a step; "auto" is an eighth of the rows, between 32 and 200.
-    max_iter : int, default=200
+    max_iter : int, default=150
         Epochs.
-    alpha : float, default=1e-4
-        Strength of the L2 penalty on coefficients, as in MLPClassifier.
+    alpha : float, default=3.0
+        Precision of a normal prior on the coefficients: the loss includes alpha / (2 n) times their squared norm,
+        with n the sum of the weights, or the number of distinct rows if that is larger.
     beta_warmup : float in [0, 1), default=0.1
         Part of the training over which beta rises from zero.
-    ema_decay : float in [0, 1), default=0.0
-        Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights.
-    early_stopping : bool, default=False
-        Stop when the log-likelihood of validation rows no longer improves by `tol`, and keep the best weights.
+    ema_decay : float in [0, 1), default=0.99
+        Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
+        starts lower, so that a short training averages over its last tenth.
+    early_stopping : bool or "auto", default="auto"
+        Keep the weights of the epoch with the lowest loss on validation rows, and stop when it no longer improves.
+        "auto" holds rows out if there are at least 100 of them.
     validation_fraction : float in (0, 1), default=0.1
         Part of the rows held out with `early_stopping`, unless `fit` is given `X_val`.
-    n_iter_no_change : int or inf, default=10
-        Epochs without improvement before stopping.
+    n_iter_no_change : int or inf, default=inf
+        Epochs without improvement before stopping; with inf the learning rate falls to its end.
     tol : float, default=1e-4
         What counts as an improvement, nats.
     warm_start : bool, default=False
@@ -86,7 +89,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     n_iter_ : int
         Epochs of the last fit.
     history_ : dict of ndarray
-        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood"; nats.
+        "loss", "distortion", "rate" of each epoch; with validation rows also "validation_log_likelihood" and
+        "validation_rate"; nats.
     loss_, best_loss_ : float
         Loss of the last and of the best epoch, nats.
     loss_curve_, validation_scores_ : list of float
@@ -137,7 +141,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def __init__(
         self,
         *,
-        beta=1e-3,
+        beta=3e-3,
         latent_dim=32,
         hidden_layer_sizes=(256, 256),
         activation="relu",
@@ -147,16 +151,16 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         n_train_draws=1,
         n_predict_draws=16,
         standardize=True,
-        learning_rate_init=3e-3,
+        learning_rate_init=6e-3,
         learning_rate="cosine",
         batch_size="auto",
-        max_iter=200,
-        alpha=1e-4,
+        max_iter=150,
+        alpha=3.0,
         beta_warmup=0.1,
-        ema_decay=0.0,
-        early_stopping=False,
+        ema_decay=0.99,
+        early_stopping="auto",
         validation_fraction=0.1,
-        n_iter_no_change=10,
+        n_iter_no_change=np.inf,
         tol=1e-4,
         warm_start=False,
         device="auto",
@@ -193,7 +197,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
 
     @fit_context
     def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one epoch on these rows, at a constant learning rate and without warm-up.
+        """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
 
         Parameters
         ----------
@@ -217,7 +221,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             If `classes` is missing at the first call or changes later, a label is not among them, or
             `early_stopping` or a balanced `class_weight` is asked for.
         """
-        if self.early_stopping:
+        if self.early_stopping is True:
             raise ValueError("partial_fit does not support early_stopping=True")
         if isinstance(self.class_weight, str):
             raise ValueError(

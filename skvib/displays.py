@@ -355,7 +355,8 @@ class TrainingCurveDisplay:
     Parameters
     ----------
     history : dict of ndarray
-        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood" if there is one; nats.
+        "loss", "distortion", "rate" of each epoch; with validation rows also "validation_log_likelihood" and
+        "validation_rate"; nats.
     beta : float
         Price of a nat.
 
@@ -386,7 +387,7 @@ class TrainingCurveDisplay:
     >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
     >>> display = TrainingCurveDisplay.from_estimator(model.fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]))
     >>> len(display.line_.get_xdata())
-    200
+    150
     """
 
     def __init__(self, history, beta):
@@ -414,9 +415,14 @@ class TrainingCurveDisplay:
 
     @property
     def best_epoch_(self):
-        """Epoch of the best validation log-likelihood, from 1; None without validation rows."""
-        scores = self.history.get("validation_log_likelihood", ())
-        return int(np.nanargmax(scores)) + 1 if len(scores) else None
+        """Epoch of the lowest loss of validation rows, from 1; None without them."""
+        losses = self._validation_losses()
+        return None if losses is None else int(np.nanargmin(losses)) + 1
+
+    def _validation_losses(self):
+        if "validation_rate" not in self.history:
+            return None
+        return self.beta * self.history["validation_rate"] - self.history["validation_log_likelihood"]
 
     def plot(self, *, ax=None, **line_kw):
         """Draw the curves.
@@ -446,8 +452,8 @@ class TrainingCurveDisplay:
         self.validation_line_ = None
         shown = [self.history["loss"], self.history["distortion"], price]
         if self.best_epoch_ is not None:
-            shown.append(-self.history["validation_log_likelihood"])
-            self.validation_line_ = draw(shown[-1], "- log-likelihood, validation", color=GREEN, ls="-.")
+            shown.append(self._validation_losses())
+            self.validation_line_ = draw(shown[-1], "loss, validation", color=GREEN, ls="-.")
             ax.axvline(self.best_epoch_, color=GREY, lw=1, label=f"best epoch: {self.best_epoch_}")
         if min(np.nanmin(values) for values in shown) > 0:
             ax.set_yscale("log")

@@ -65,7 +65,6 @@ class FitMonitor:
     def _snapshot(self, history, weights):
         model = copy.copy(self.model)
         model._weights, model.n_iter_ = weights.numpy(), len(history["loss"])
-        model._stops_on_validation = model.early_stopping
         model._set_history(history, None)
         return copy.deepcopy(_fitted(model))
 

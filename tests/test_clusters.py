@@ -10,7 +10,15 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 import skvib.grouping
 from skvib import BetaSearchCV, VIBClassifier, fit_together
 
-FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 40, "learning_rate_init": 1e-2, "random_state": 0}
+FAST = {
+    "hidden_layer_sizes": (8,),
+    "latent_dim": 2,
+    "max_iter": 40,
+    "learning_rate_init": 1e-2,
+    "random_state": 0,
+    "early_stopping": False,
+    "ema_decay": 0.0,
+}
 GRID = {"beta": [1e-4, 1e-3, 1e-2]}
 
 

@@ -140,15 +140,16 @@ def test_the_training_curve_splits_the_loss(halves, ax):
     np.testing.assert_array_equal(display.line_.get_ydata(), fitted.loss_curve_)
     np.testing.assert_array_equal(display.distortion_line_.get_ydata(), fitted.history_["distortion"])
     np.testing.assert_array_equal(display.rate_line_.get_ydata(), 0.03 * fitted.history_["rate"])
-    np.testing.assert_array_equal(display.validation_line_.get_ydata(), -np.array(fitted.validation_scores_))
-    assert display.best_epoch_ == 1 + np.argmax(fitted.validation_scores_)
+    losses = 0.03 * fitted.history_["validation_rate"] - fitted.validation_scores_
+    np.testing.assert_array_equal(display.validation_line_.get_ydata(), losses)
+    assert display.best_epoch_ == 1 + np.argmin(losses)
     total = display.distortion_line_.get_ydata() + display.rate_line_.get_ydata()
     np.testing.assert_allclose(display.line_.get_ydata()[5:], total[5:], rtol=1e-5)
 
 
 def test_the_training_curve_of_a_regression_may_be_negative(ax):
     X, y = load_diabetes(return_X_y=True)
-    display = TrainingCurveDisplay.from_estimator(VIBRegressor(**FAST).fit(X, 1e-3 * y), ax=ax)
+    display = TrainingCurveDisplay.from_estimator(VIBRegressor(**FAST, early_stopping=False).fit(X, 1e-3 * y), ax=ax)
     assert ax.get_yscale() == "linear"
     assert display.validation_line_ is display.best_epoch_ is None
 

@@ -122,7 +122,16 @@ def test_the_plane_of_a_gaussian_problem_is_the_closed_form(method):
     X = rng.normal(size=(40_000, 4))
     y = np.sqrt(0.8) * X @ np.full(4, 0.5) + np.sqrt(0.2) * rng.normal(size=len(X))
     betas = [0.03, 0.1, 0.3, 0.5, 0.7]
-    model = VIBRegressor(hidden_layer_sizes=(), latent_dim=4, max_iter=60, learning_rate_init=1e-2, random_state=0)
+    model = VIBRegressor(
+        hidden_layer_sizes=(),
+        latent_dim=4,
+        noise="homoscedastic",
+        alpha=0.0,
+        max_iter=60,
+        learning_rate_init=1e-2,
+        early_stopping=False,
+        random_state=0,
+    )
     path = beta_path(model, X[:20_000], y[:20_000], betas=betas, X_val=X[20_000:], y_val=y[20_000:], method=method)
     plane = information_plane(path, max_rows=3000, n_draws=1)
     i_xz, i_zy = gaussian_limit(X[20_000:], y[20_000:], betas)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvib import VIBClassifier, VIBRegressor, beta_path
 
-FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "random_state": 0}
+FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "early_stopping": False, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_cached_transformers_are_kept(digits, tmp_path):
 
 def test_each_exact_fit_stops_by_itself(digits):
     X, X_val, y, y_val = digits
-    model = VIBClassifier(**FAST | {"max_iter": 200}, early_stopping=True, n_iter_no_change=3, tol=1e-2)
+    model = VIBClassifier(**FAST | {"max_iter": 200, "early_stopping": True}, n_iter_no_change=3, tol=1e-2)
     path = beta_path(model, X, y, betas=[1e-4, 0.5], X_val=X_val, y_val=y_val, method="exact")
     models = [path.at_beta(beta) for beta in path.betas]
     assert models[0].n_iter_ != models[1].n_iter_
@@ -167,7 +167,7 @@ def test_each_exact_fit_stops_by_itself(digits):
 
 def test_validation_rows_stop_a_path(digits):
     X, X_val, y, y_val = digits
-    model = VIBClassifier(**FAST | {"max_iter": 500}, early_stopping=True, n_iter_no_change=5, tol=1e-3)
+    model = VIBClassifier(**FAST | {"max_iter": 500, "early_stopping": True}, n_iter_no_change=5, tol=1e-3)
     path = beta_path(model, X, y, betas=5, X_val=X_val, y_val=y_val)
     fitted = path.at_beta(1e-5)
     assert fitted.n_iter_ < 500

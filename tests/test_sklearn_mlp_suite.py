@@ -31,6 +31,14 @@ LEFT_OUT = {
     "test_mlp_diverging_loss": "sgd without standardisation",
     "test_mlp_vs_poisson_glm_equivalent": "loss=",
 }
+MLP_DEFAULTS = {
+    "hidden_layer_sizes": (100,),
+    "alpha": 1e-4,
+    "beta_warmup": 0.0,
+    "ema_decay": 0.0,
+    "early_stopping": False,
+    "n_iter_no_change": 10,
+}
 DROPPED = {"solver", "momentum", "nesterovs_momentum", "power_t", "shuffle", "max_fun"}
 ACTIVATIONS = {"logistic": "tanh", "identity": "relu"}
 
@@ -42,7 +50,8 @@ def maker(vib_class):
         params = {name: value for name, value in params.items() if name not in DROPPED}
         params["activation"] = ACTIVATIONS.get(params.get("activation"), params.get("activation", "relu"))
         params["learning_rate"] = "constant"
-        return vib_class(**{"hidden_layer_sizes": (100,), "beta_warmup": 0.0, "ema_decay": 0.0} | params)
+        noise = {"noise": "homoscedastic"} if vib_class is VIBRegressor else {}
+        return vib_class(**MLP_DEFAULTS | noise | params)
 
     return make
 

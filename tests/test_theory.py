@@ -5,6 +5,10 @@ import pytest
 
 from skvib import VIBClassifier, VIBRegressor, beta_path
 
+# what the closed forms suppose: every row trains, coefficients are free, the noise is the same everywhere
+FREE = {"early_stopping": False, "alpha": 0.0}
+GAUSSIAN = FREE | {"hidden_layer_sizes": (), "noise": "homoscedastic", "max_iter": 60, "random_state": 0}
+
 
 def gaussian_limit(X, Y, beta):
     """min of D + beta R over encoders (Chechik et al. 2005), at the sample's own covariances."""
@@ -35,7 +39,7 @@ def linear_gaussian(condition, n_outputs, seed=0, n=20_000):
 @pytest.mark.parametrize(("condition", "n_outputs"), [(1, 1), (100, 1), (10, 2)])
 def test_linear_gaussian_regression_reaches_the_information_bottleneck(condition, n_outputs, beta):
     X, Y = linear_gaussian(condition, n_outputs)
-    model = VIBRegressor(hidden_layer_sizes=(), beta=beta, max_iter=60, random_state=0)
+    model = VIBRegressor(**GAUSSIAN, beta=beta)
     model.fit(X, Y)
     limit, _ = gaussian_limit(X, Y, beta)
     loss = model.distortion_ + beta * model.rate_
@@ -45,7 +49,7 @@ def test_linear_gaussian_regression_reaches_the_information_bottleneck(condition
 @pytest.mark.parametrize(("condition", "n_outputs"), [(100, 1), (10, 2)])
 def test_one_training_for_all_betas_reaches_the_information_bottleneck(condition, n_outputs):
     X, Y = linear_gaussian(condition, n_outputs)
-    model = VIBRegressor(hidden_layer_sizes=(), max_iter=60, random_state=0)
+    model = VIBRegressor(**GAUSSIAN)
     path = beta_path(model, X, Y, betas=[0.03, 0.1, 0.3, 0.5, 0.8])
     limits = np.array([gaussian_limit(X, Y, beta)[0] for beta in path.betas])
     gaps = path.distortion + path.betas * path.rate - limits
@@ -55,7 +59,7 @@ def test_one_training_for_all_betas_reaches_the_information_bottleneck(condition
 
 def test_rate_of_the_gaussian_problem_is_the_information_of_x():
     X, Y = linear_gaussian(1, 1)
-    model = VIBRegressor(hidden_layer_sizes=(), beta=0.3, latent_dim=4, max_iter=60, random_state=0)
+    model = VIBRegressor(**GAUSSIAN, beta=0.3, latent_dim=4)
     _, rate = gaussian_limit(X, Y, 0.3)
     assert model.fit(X, Y).rate_ == pytest.approx(rate, abs=0.01)
     assert model.n_active_ == 1
@@ -93,7 +97,7 @@ def test_binary_symmetric_channel_reaches_the_optimum_of_the_normal_prior(beta, 
         n_predict_draws=512,
         max_iter=1500,
         learning_rate_init=1e-2,
-        alpha=0.0,
+        **FREE,
         random_state=0,
     ).fit(X, y, sample_weight=counts)
     loss = model.distortion_ + beta * model.rate_

@@ -35,7 +35,15 @@ from sklearn.preprocessing import StandardScaler
 import skvib.grouping
 from skvib import VIBClassifier, VIBRegressor, fit_together
 
-FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 20, "learning_rate_init": 1e-2, "random_state": 0}
+FAST = {
+    "hidden_layer_sizes": (8,),
+    "latent_dim": 2,
+    "max_iter": 20,
+    "learning_rate_init": 1e-2,
+    "random_state": 0,
+    "early_stopping": False,
+    "ema_decay": 0.0,
+}
 BETAS = [1e-3, 1e-2, 1e-1]
 
 
@@ -454,7 +462,9 @@ def test_lone_problems_train_exactly(iris):
 
 def test_a_group_stops_as_one_on_its_mean_validation_score(iris):
     def fit(beta):
-        model = VIBClassifier(**FAST | {"beta": beta, "early_stopping": True, "max_iter": 200, "tol": 1e-3})
+        model = VIBClassifier(
+            **FAST | {"beta": beta, "early_stopping": True, "n_iter_no_change": 10, "max_iter": 200, "tol": 1e-3}
+        )
         return model.fit(*iris)
 
     with fit_together(method="amortized"):

@@ -18,7 +18,6 @@ def make_settings(**changes):
         "max_iter": 8,
         "learning_rate_init": 1e-2,
         "schedule": SCHEDULES["cosine"],
-        "alpha": 1e-3,
         "beta_warmup": 0.2,
         "ema_decay": 0.0,
         "n_train_draws": 1,
@@ -40,7 +39,7 @@ def make_rows(n_rows, seed):
 
 
 def make_problem(seed, n_rows=100, **changes):
-    defaults = {"betas": (1e-2,), "latent_dim": 4, "seed": seed, "n_steps": math.ceil(n_rows / 32)}
+    defaults = {"betas": (1e-2,), "latent_dim": 4, "seed": seed, "n_steps": math.ceil(n_rows / 32), "penalty": 3e-5}
     return Problem(make_rows(n_rows, seed), **defaults | changes)
 
 

@@ -63,7 +63,8 @@ class Problem:
     """What one network learns, and from which seed; its result depends on nothing else.
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
-    each of them. An epoch takes `n_steps` steps. `any_seed` says that the seed was chosen by nobody.
+    each of them. An epoch takes `n_steps` steps; the loss includes `penalty` / 2 times the coefficients' squared norm.
+    `any_seed` says that the seed was chosen by nobody.
     """
 
     rows: Rows
@@ -71,6 +72,7 @@ class Problem:
     latent_dim: int
     seed: int
     n_steps: int
+    penalty: float = 0.0
     any_seed: bool = False
     validation: Rows | None = None
     encoder: nn.Module | None = None
@@ -89,7 +91,6 @@ class Settings:
     max_iter: int
     learning_rate_init: float
     schedule: Callable[[float], float]
-    alpha: float
     beta_warmup: float
     ema_decay: float
     n_train_draws: int

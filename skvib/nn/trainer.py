@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
+from skvib.nn.evaluation import distortion_and_rates, log_likelihood_and_rate
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
@@ -109,6 +110,7 @@ class _Stack:
         self.points = stack(pad(points, dim=1))
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count).tensor_split(self.n_steps) for count in counts]
+        self.penalties = like.new_tensor([[problem.penalty] for problem in problems])
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
         self._start(like)
 
@@ -127,7 +129,7 @@ class _Stack:
         start = self.problems[0].start
         self.n_epochs_before = start.n_epochs if start else 0
         self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
-        self.average = torch.zeros_like(values) if self.settings.ema_decay else None
+        self.average = values.clone() if self.settings.ema_decay else None
         self.n_averaged = 0
         self.best, self.best_scores = values.clone(), [-math.inf] * len(self.problems)
         self.best_epochs = [0] * len(self.problems)
@@ -152,7 +154,7 @@ class _Stack:
                     distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
                     terms.append((distortion_and_rate, beta, batch.weight))
                     rate = settings.learning_rate_init * settings.schedule(index / n_total)
-                    self._update(rate, batch.n_rows)
+                    self._update(rate)
                 self._record(terms)
                 self._judge(is_warm=(epoch + 1) * self.n_steps > n_warm)
                 if all(self.reasons):
@@ -204,11 +206,10 @@ class _Stack:
         drawn = [torch.rand(N_GROUPS, generator=g, dtype=like.dtype, device=like.device) for g in self.generators]
         return low + (high - low) / N_GROUPS * (strata + stack(drawn))
 
-    def _update(self, learning_rate: float, n_rows: Tensor) -> None:
-        """One Adam step (Kingma and Ba 2015), with the gradient of alpha / (2 n_rows) * ||W||^2."""
+    def _update(self, learning_rate: float) -> None:
+        """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2."""
         values, grads, penalized = self.weights.values, self.weights.grads, self.weights.n_penalized
-        if self.settings.alpha:
-            grads[:, :penalized].addcmul_(values[:, :penalized], self.settings.alpha / n_rows)
+        grads[:, :penalized].addcmul_(values[:, :penalized], self.penalties)
         adam(
             [values],
             [grads],
@@ -226,14 +227,14 @@ class _Stack:
             maximize=False,
         )
         if self.average is not None:
-            self.average.lerp_(values, 1.0 - self.settings.ema_decay)
+            # a short training averages over its last tenth, not over its beginning
+            decay = min(self.settings.ema_decay, (1 + self.n_averaged) / (10 + self.n_averaged))
+            self.average.lerp_(values, 1.0 - decay)
             self.n_averaged += 1
 
     def _current(self) -> Tensor:
-        """The weights as they stand: the latest, or their zero-debiased moving average."""
-        if not self.n_averaged:
-            return self.weights.values
-        return self.average / (1.0 - self.settings.ema_decay**self.n_averaged)
+        """The weights as they stand: the latest, or their moving average."""
+        return self.weights.values if self.average is None else self.average
 
     def _record(self, terms: list[tuple[Tensor, Tensor, Tensor]]) -> None:
         """Append the epoch's means to each open network's history, from its weighted terms (2, M, n).
@@ -256,7 +257,9 @@ class _Stack:
                 history["rate"].append(rate)
                 history["loss"].append(distortion + beta * rate)
                 if scores is not None:
-                    history.setdefault("validation_log_likelihood", []).append(scores[k][m])
+                    likelihood, validation_rate = scores[k]
+                    history.setdefault("validation_log_likelihood", []).append(float(likelihood[m]))
+                    history.setdefault("validation_rate", []).append(float(validation_rate[m]))
 
     def _means_by_beta(self, values: Tensor, weights: Tensor, beta: Tensor) -> Tensor:
         """Means (2, M, K) of the terms (2, M, n) over the rows whose beta is nearest to each of the path."""
@@ -293,24 +296,24 @@ class _Stack:
             self._fold(k)
             return self._plain_weights_of(m)
 
-    def _validation_scores(self) -> list[list[float]]:
-        """Mean log-likelihood of each network's validation rows, for each beta."""
+    def _validation_scores(self) -> list[tuple[Tensor, Tensor]]:
+        """Mean log-likelihood and rate of each network's validation rows, for each beta."""
         with self._evaluating(self._current()):
             betas = range(self.betas.shape[1])
-            return [mean_log_likelihood(self._fold(k), self.validation, self.points).tolist() for k in betas]
+            return [log_likelihood_and_rate(self._fold(k), self.validation, self.points) for k in betas]
 
     def _judge(self, is_warm: bool) -> None:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
         by_validation, stop_on = self.settings.stop_on == "validation", self.settings.stop_on
         for m in self._open():
             histories = self.histories[m]
-            epoch, loss = len(histories[0]["loss"]), _last_mean(histories, "loss")
-            score = _last_mean(histories, "validation_log_likelihood") if by_validation else -loss
+            epoch, loss = len(histories[0]["loss"]), fmean(history["loss"][-1] for history in histories)
+            score = self._validation_score(m) if by_validation else -loss
             stops = self._watch(m, partial(self._end_epoch, m))
             if m in self.failures:
                 continue
             limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
-            if not abs(loss) <= limit or math.isnan(score):
+            if not (abs(loss) <= limit and -score <= limit):
                 self._close("diverged", m)
                 continue
             stalls = score < self.best_scores[m] + self.settings.tol
@@ -324,6 +327,11 @@ class _Stack:
                 self._close("converged", m)
             elif stops and all(stops):
                 self._close("monitor", m)
+
+    def _validation_score(self, m: int) -> float:
+        """Minus the loss of the validation rows: likelihood alone would choose a code of the warm-up, not yet paid."""
+        priced = zip(self.problems[m].betas, self.histories[m], strict=True)
+        return fmean(h["validation_log_likelihood"][-1] - beta * h["validation_rate"][-1] for beta, h in priced)
 
     def _begin(self) -> None:
         self.begun = self._current().clone()
@@ -398,11 +406,6 @@ def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> F
 def log_range(betas: Sequence[float]) -> tuple[float, float]:
     """From where to where log beta is drawn, to learn a path over these betas."""
     return math.log(min(betas)) - MARGIN, math.log(max(betas)) + MARGIN
-
-
-def _last_mean(histories: list[History], name: str) -> float:
-    """The mean over a problem's betas of the last epoch's value."""
-    return sum(history[name][-1] for history in histories) / len(histories)
 
 
 def _epoch_seed(seed: int, epoch: int) -> int:

@@ -1,0 +1,94 @@
+"""Real data sets: those that scikit-learn ships, and the files of the folder that SKVIB_DATA names."""
+
+import csv
+import gzip
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sklearn import datasets as shipped
+from sklearn.compose import make_column_transformer
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+TUNING_SETS = ("breast_cancer", "wine", "digits", "vehicle", "credit-g", "phoneme", "letter")
+CONFIRMING_SETS = ("adult", "satimage", "pendigits", "spambase", "churn", "mfeat_factors")
+TUNING_REGRESSION_SETS = ("diabetes", "concrete", "yacht", "wine-quality-red")
+UCI_REGRESSION_SETS = ("concrete", "energy", "kin8nm", "power-plant", "wine-quality-red", "yacht")
+
+
+@dataclass
+class Table:
+    """Rows X with the indices of their categorical columns; the first `n_train` rows are the official training set."""
+
+    X: np.ndarray
+    y: np.ndarray
+    categorical: list[int]
+    n_train: int | None = None
+
+    def split(self, train, test):
+        """(X_train, y_train, X_test, y_test), one-hot and standardised by the training rows, in float32."""
+        numeric = [k for k in range(self.X.shape[1]) if k not in self.categorical]
+        preprocess = make_column_transformer(
+            (StandardScaler(), numeric),
+            (OneHotEncoder(handle_unknown="ignore", sparse_output=False), self.categorical),
+        )
+        X_train = preprocess.fit_transform(self.X[train]).astype(np.float32)
+        return X_train, self.y[train], preprocess.transform(self.X[test]).astype(np.float32), self.y[test]
+
+
+def folder():
+    """Where the data sets lie that scikit-learn does not ship."""
+    if "SKVIB_DATA" not in os.environ:
+        raise SystemExit(
+            "This benchmark reads data sets that scikit-learn does not ship: set SKVIB_DATA to their folder."
+        )
+    return Path(os.environ["SKVIB_DATA"])
+
+
+@cache
+def classification(name):
+    if name in ("breast_cancer", "wine", "digits", "iris"):
+        X, y = getattr(shipped, f"load_{name}")(return_X_y=True)
+        return Table(X, y, [])
+    about = json.loads((folder() / "tabular" / "manifest.json").read_text())[name]
+    with gzip.open(folder() / "tabular" / about["file"], "rt", encoding="utf-8") as lines:
+        columns, *rows = csv.reader(lines)
+    kept = [k for k, column in enumerate(columns[:-1]) if column not in about.get("drop", ())]
+    categorical = [i for i, k in enumerate(kept) if columns[k] in about["categorical"]]
+    values = np.array([[row[k] for k in kept] for row in rows], dtype=object)
+    numeric = [i for i in range(len(kept)) if i not in categorical]
+    values[:, numeric] = values[:, numeric].astype(np.float64)
+    y = np.unique([row[-1] for row in rows], return_inverse=True)[1]
+    return Table(values, y, categorical, about["n_train_first"])
+
+
+@cache
+def regression(name):
+    """(X, y) and the standard splits, a list of (train, test), none for diabetes."""
+    if name == "diabetes":
+        return *shipped.load_diabetes(return_X_y=True), []
+    with np.load(folder() / "uci_regression" / f"{name}.npz") as stored:
+        splits = [(stored[f"train_{k}"], stored[f"test_{k}"]) for k in range(int(stored["n_splits"]))]
+        return stored["X"], stored["y"], splits
+
+
+def mnist(name="mnist"):
+    """X_train, y_train, X_test, y_test: pixels (n, 784) in [0, 1] as float32; also "fashion-mnist"."""
+    parts = []
+    for part in ("train", "t10k"):
+        images, labels = (
+            np.frombuffer(gzip.decompress((folder() / name / f"{part}-{kind}-ubyte.gz").read_bytes()), np.uint8)
+            for kind in ("images-idx3", "labels-idx1")
+        )
+        parts += [images[16:].reshape(-1, 784).astype(np.float32) / 255, labels[8:].astype(np.int64)]
+    return parts
+
+
+def texts(name):
+    """Labels and strings of a file of texts, as "sst2_train"."""
+    lines = gzip.decompress((folder() / "text" / f"{name}.tsv.gz").read_bytes()).decode("utf-8").split("\n")
+    labels, strings = zip(*(line.split("\t", 1) for line in lines if line), strict=True)
+    return np.array(labels), list(strings)

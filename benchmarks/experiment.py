@@ -1,0 +1,91 @@
+"""Runs of a claim that are kept as they finish, so that a second start does only what is missing."""
+
+import json
+import os
+import platform
+import sys
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import joblib
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("skvib", "scikit-learn", "torch", "numpy", "skorch", "pytabkit")
+
+
+def complete(claim, command, run, settings, n_jobs=1, path=None):
+    """The runs of a claim: for each dict of `settings`, itself and what `run(**setting)` returns.
+
+    Runs that results/<claim>.json holds are not repeated: delete it to begin anew. `n_jobs` processes work, with
+    their share of the CPUs as threads.
+    """
+    path = path or RESULTS / f"{claim}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    names = tuple(dict.fromkeys(name for setting in settings for name in setting))
+    done = {tuple(old.get(name) for name in names): old for old in stored.get("runs", ())}
+    wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
+    missing = [key for key in wanted if key not in done]
+    n_threads = os.cpu_count() // n_jobs
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads)))
+    pool = joblib.Parallel(n_jobs, return_as="generator_unordered")
+    finished = pool(joblib.delayed(_quietly)(run, key, wanted[key], n_threads) for key in missing)
+    for index, (key, figures) in enumerate(finished, 1):
+        done[key] = {**wanted[key], **figures}
+        print(f"{index}/{len(missing)}", *(_short(item) for item in done[key].items()), flush=True)
+        _save(
+            path, {**_provenance(claim, command, n_threads), "rows": stored.get("rows", []), "runs": [*done.values()]}
+        )
+    return [done[key] for key in wanted]
+
+
+def write(claim, rows, command, runs=None, n_threads=None):
+    """Print a table and write results/<claim>.json."""
+    result = {**_provenance(claim, command, n_threads), "rows": rows}
+    _save(RESULTS / f"{claim}.json", result if runs is None else {**result, "runs": runs})
+    for row in rows:
+        print(*(_short(item) for item in row.items()))
+
+
+def _quietly(run, key, setting, n_threads):
+    import torch
+
+    torch.set_num_threads(n_threads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return key, run(**setting)
+
+
+def _short(item):
+    name, value = item
+    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+
+
+def _provenance(claim, command, n_threads):
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    about = {
+        "claim": claim,
+        "command": command,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "python": sys.version.split()[0],
+        "versions": versions,
+    }
+    return about if n_threads is None else {**about, "threads": n_threads}
+
+
+def _save(path, result):
+    """As JSON, a run a line."""
+    runs = result.pop("runs", None)
+    text = json.dumps(result, indent=2)
+    if runs is not None:
+        lines = ",\n".join(f"    {json.dumps(run)}" for run in runs)
+        text = f'{text[:-2]},\n  "runs": [\n{lines}\n  ]\n}}'
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text + "\n")
+    temporary.replace(path)

@@ -1,0 +1,40 @@
+"""Figures of a fit on a split: log loss, accuracy, calibration, seconds."""
+
+import time
+
+import numpy as np
+from sklearn.metrics import log_loss
+
+from skvib import calibration_error
+
+
+def timed_fit(model, X, y):
+    start = time.perf_counter()
+    model.fit(X, y)
+    return time.perf_counter() - start
+
+
+def classification(model, X_train, y_train, X_test, y_test):
+    """Figures of a classifier on test rows, after a fit on training rows."""
+    seconds = timed_fit(model, X_train, y_train)
+    return {**probabilities(model.classes_, model.predict_proba(X_test), y_test), "seconds": seconds}
+
+
+def probabilities(classes, predicted, y):
+    # float32 probabilities sum to one but for rounding
+    predicted = predicted / predicted.sum(axis=1, keepdims=True, dtype=np.float64)
+    return {
+        "log_loss": float(log_loss(y, predicted, labels=classes)),
+        "accuracy": float(np.mean(classes[predicted.argmax(axis=1)] == y)),
+        "ece": float(calibration_error(y, predicted)),
+        "brier": float(np.mean(np.sum((predicted - (y[:, None] == classes)) ** 2, axis=1))),
+    }
+
+
+def regression(model, X_train, y_train, X_test, y_test):
+    """Figures of a VIBRegressor, or a search over one, on test rows."""
+    seconds = timed_fit(model, X_train, y_train)
+    best = getattr(model, "best_estimator_", model)
+    likelihood = best.log_likelihood_samples(X_test, y_test).mean()
+    rmse = np.sqrt(np.mean((model.predict(X_test) - y_test) ** 2))
+    return {"nll": -float(likelihood), "rmse": float(rmse), "seconds": seconds}
