@@ -3,17 +3,10 @@
 Processes keep the thread pools of NumPy and torch apart; the one whose turn it is not sleeps.
 """
 
-import json
 import multiprocessing
 import os
-import platform
 import statistics
-import sys
 import time
-from importlib.metadata import version
-from pathlib import Path
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def _serve(connection, make_task, arguments):
@@ -65,20 +58,3 @@ def alternate(tasks, n_threads, n_runs=5):
         }
         for name, times in seconds.items()
     }
-
-
-def write(claim, rows, command):
-    """Print a table and write results/<claim>.json."""
-    packages = ("skvib", "scikit-learn", "torch", "numpy")
-    result = {
-        "claim": claim,
-        "command": command,
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "python": sys.version.split()[0],
-        "versions": {name: version(name) for name in packages},
-        "rows": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{claim}.json").write_text(json.dumps(result, indent=2) + "\n")
-    for row in rows:
-        print({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})

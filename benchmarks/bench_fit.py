@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from alternate import alternate, write
+from alternate import alternate
+from experiment import write
 from sklearn.datasets import load_digits, load_iris
 from sklearn.neural_network import MLPClassifier
 from torch import nn

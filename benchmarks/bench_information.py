@@ -10,7 +10,7 @@ import resource
 import time
 
 import numpy as np
-from alternate import RESULTS, write
+from experiment import RESULTS, write
 
 from skvib import (
     VIBClassifier,

@@ -10,8 +10,9 @@ import time
 import warnings
 
 import numpy as np
-from alternate import alternate, write
+from alternate import alternate
 from bench_fit import SETS, load
+from experiment import write
 from sklearn.neural_network import MLPClassifier
 
 from skvib import VIBClassifier

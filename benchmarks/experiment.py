@@ -14,14 +14,14 @@ RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("skvib", "scikit-learn", "torch", "numpy", "skorch", "pytabkit")
 
 
-def complete(claim, command, run, settings, n_jobs=1, path=None):
+def complete(claim, command, run, settings, n_jobs=1):
     """The runs of a claim: for each dict of `settings`, itself and what `run(**setting)` returns.
 
     Runs that results/<claim>.json holds are not repeated: delete it to begin anew. `n_jobs` processes work, with
     their share of the CPUs as threads.
     """
-    path = path or RESULTS / f"{claim}.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
+    path = RESULTS / f"{claim}.json"
+    stored = _stored(path)
     names = tuple(dict.fromkeys(name for setting in settings for name in setting))
     done = {tuple(old.get(name) for name in names): old for old in stored.get("runs", ())}
     wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
@@ -39,12 +39,21 @@ def complete(claim, command, run, settings, n_jobs=1, path=None):
     return [done[key] for key in wanted]
 
 
+def runs_of(claim):
+    """All runs that results/<claim>.json holds."""
+    return _stored(RESULTS / f"{claim}.json").get("runs", [])
+
+
 def write(claim, rows, command, runs=None, n_threads=None):
     """Print a table and write results/<claim>.json."""
     result = {**_provenance(claim, command, n_threads), "rows": rows}
     _save(RESULTS / f"{claim}.json", result if runs is None else {**result, "runs": runs})
     for row in rows:
         print(*(_short(item) for item in row.items()))
+
+
+def _stored(path):
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def _quietly(run, key, setting, n_threads):

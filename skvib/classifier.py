@@ -61,8 +61,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         "auto" holds rows out if there are at least 100 of them.
     validation_fraction : float in (0, 1), default=0.1
         Part of the rows held out with `early_stopping`, unless `fit` is given `X_val`.
-    n_iter_no_change : int or inf, default=inf
-        Epochs without improvement before stopping; with inf the learning rate falls to its end.
+    n_iter_no_change : int or inf, default=30
+        Epochs without improvement before stopping.
     tol : float, default=1e-4
         What counts as an improvement, nats.
     warm_start : bool, default=False
@@ -160,7 +160,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         ema_decay=0.99,
         early_stopping="auto",
         validation_fraction=0.1,
-        n_iter_no_change=np.inf,
+        n_iter_no_change=30,
         tol=1e-4,
         warm_start=False,
         device="auto",

@@ -59,8 +59,7 @@ def fit_together(*, width=64, method="exact"):
     Notes
     -----
     Every task keeps its own rows while it waits. The search's `pre_dispatch` bounds how many wait at once, and so
-    how many train together: with "amortized", leave it alone. With `early_stopping`, give a `random_state`: without
-    one every fit holds out other rows, and no two share a network.
+    how many train together: with "amortized", leave it alone.
 
     Interrupting (Ctrl-C) ends the stack that trains, whose estimators keep their weights and warn, as a single
     fit does. A lock must not be held around a `fit`: another task that needs it would wait forever.

@@ -132,7 +132,10 @@ class _Stack:
         self.average = values.clone() if self.settings.ema_decay else None
         self.n_averaged = 0
         self.best, self.best_scores = values.clone(), [-math.inf] * len(self.problems)
+        self.best_reached = [-math.inf] * len(self.problems)
         self.best_epochs = [0] * len(self.problems)
+        self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
+        self.lowest_losses = torch.full_like(self.betas, math.inf)
         self.n_no_change = [0] * len(self.problems)
         self.first_losses: list[float] = []
         self.reasons: list[str | None] = [None] * len(self.problems)
@@ -298,9 +301,22 @@ class _Stack:
 
     def _validation_scores(self) -> list[tuple[Tensor, Tensor]]:
         """Mean log-likelihood and rate of each network's validation rows, for each beta."""
+        scores = []
         with self._evaluating(self._current()):
-            betas = range(self.betas.shape[1])
-            return [log_likelihood_and_rate(self._fold(k), self.validation, self.points) for k in betas]
+            for k in range(self.betas.shape[1]):
+                scores.append(log_likelihood_and_rate(self._fold(k), self.validation, self.points))
+                if self.prices is not None and self.settings.stop_on == "validation":
+                    self._keep_best(k, *scores[-1])
+        return scores
+
+    def _keep_best(self, k: int, likelihood: Tensor, rate: Tensor) -> None:
+        """Keep the plain networks of the k-th betas, as last folded, whose validation loss is their lowest so far."""
+        losses = self.betas[:, k] * rate - likelihood
+        is_open = torch.tensor([reason is None for reason in self.reasons], device=losses.device)
+        better = is_open & (losses < self.lowest_losses[:, k])
+        before = self.plain_weights.values if self.best_plain[k] is None else self.best_plain[k]
+        self.best_plain[k] = torch.where(better[:, None], self.plain_weights.values, before)
+        self.lowest_losses[:, k] = torch.where(better, losses, self.lowest_losses[:, k])
 
     def _judge(self, is_warm: bool) -> None:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
@@ -316,7 +332,10 @@ class _Stack:
             if not (abs(loss) <= limit and -score <= limit):
                 self._close("diverged", m)
                 continue
-            stalls = score < self.best_scores[m] + self.settings.tol
+            # a path goes on while one of its betas improves
+            reached = score if self.best_plain[0] is None else -float(self.lowest_losses[m].mean())
+            stalls = reached < self.best_reached[m] + self.settings.tol
+            self.best_reached[m] = max(reached, self.best_reached[m])
             self.n_no_change[m] = self.n_no_change[m] + 1 if stalls and is_warm else 0
             if score > self.best_scores[m]:
                 self.best_scores[m] = score
@@ -384,10 +403,13 @@ class _Stack:
         ]
 
     def _fits(self, k: int) -> list[Fit]:
-        """What the weights as set make of each network's rows at its k-th beta."""
+        """What the weights as set make of each network's rows at its k-th beta, or those kept for this beta."""
         for problem, generator in zip(self.problems, self.generators, strict=True):
             generator.manual_seed(_epoch_seed(problem.seed, 0))
-        distortion, rates = distortion_and_rates(self._fold(k), self.pool, self.points, self.generators)
+        network = self._fold(k)
+        if self.best_plain[k] is not None:
+            self.plain_weights.values.copy_(self.best_plain[k])
+        distortion, rates = distortion_and_rates(network, self.pool, self.points, self.generators)
         return [
             Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates[m, :dim].cpu())
             for m, dim in enumerate(self.network.bottleneck.latent_dims)

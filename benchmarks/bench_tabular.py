@@ -1,0 +1,178 @@
+"""Classification of tables: log loss, accuracy, calibration and fit time, against networks, trees and a linear model.
+
+The defaults were chosen on the tuning sets; the confirming sets were run once they were frozen. Sets with an official
+split are scored on it, the others on the 5 folds of StratifiedKFold(5, shuffle=True, random_state=0). Every method gets
+the same one-hot and standardised float32 rows and one thread, and runs right after the others on the same split.
+``python benchmarks/bench_tabular.py``, or with the names of some methods; RealMLP and TabM take hours.
+"""
+
+import sys
+
+import numpy as np
+import torch
+from datasets import CONFIRMING_SETS, TUNING_SETS, classification
+from experiment import complete, runs_of, write
+from scoring import classification as score
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+
+from skvib import BetaSearchCV, VIBClassifier
+
+COMMAND = "python benchmarks/bench_tabular.py"
+N_EPOCHS = 150
+
+
+def temperature_scaled(seed):
+    """MLPClassifier on nine tenths of the rows, its temperature on the last."""
+    held_out = StratifiedShuffleSplit(1, test_size=0.1, random_state=seed)
+    return CalibratedClassifierCV(MLPClassifier(random_state=seed), method="temperature", cv=held_out)
+
+
+class SkorchMLP:
+    """A skorch network of 2 x 256 with VIBClassifier's epochs, schedule and validation share."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def fit(self, X, y):
+        from skorch import NeuralNetClassifier
+        from skorch.callbacks import EarlyStopping, LRScheduler
+        from skorch.dataset import ValidSplit
+
+        torch.manual_seed(self.seed)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        layers = (
+            nn.Linear(X.shape[1], 256),
+            nn.ReLU(),
+            nn.Linear(256, 256),
+            nn.ReLU(),
+            nn.Linear(256, len(self.classes_)),
+        )
+        self.network_ = NeuralNetClassifier(
+            nn.Sequential(*layers),
+            criterion=nn.CrossEntropyLoss,
+            optimizer=torch.optim.Adam,
+            lr=1e-3,
+            batch_size=128,
+            max_epochs=N_EPOCHS,
+            train_split=ValidSplit(0.1, stratified=True, random_state=self.seed),
+            callbacks=[
+                LRScheduler("CosineAnnealingLR", T_max=N_EPOCHS),
+                EarlyStopping(patience=N_EPOCHS, load_best=True),
+            ],
+            verbose=0,
+        ).fit(X, codes)
+        return self
+
+    def predict_proba(self, X):
+        return torch.softmax(torch.from_numpy(self.network_.forward(X).numpy()), 1).numpy()
+
+
+def real_mlp(seed, **options):
+    from pytabkit import RealMLP_TD_Classifier
+
+    return RealMLP_TD_Classifier(device="cpu", n_threads=1, random_state=seed, **options)
+
+
+def tab_m(seed):
+    from pytabkit import TabM_D_Classifier
+
+    return TabM_D_Classifier(device="cpu", n_threads=1, random_state=seed)
+
+
+METHODS = {
+    "VIBClassifier": lambda seed: VIBClassifier(random_state=seed),
+    "BetaSearchCV": lambda seed: BetaSearchCV(VIBClassifier(random_state=seed)),
+    "MLPClassifier": lambda seed: MLPClassifier(random_state=seed),
+    "MLPClassifier, temperature": temperature_scaled,
+    "skorch MLP": SkorchMLP,
+    "5 MLPClassifiers": lambda seed: VotingClassifier(
+        [(str(k), MLPClassifier(random_state=5 * seed + k)) for k in range(5)], voting="soft"
+    ),
+    "LogisticRegression": lambda seed: LogisticRegression(max_iter=5000),
+    "HistGradientBoosting": lambda seed: HistGradientBoostingClassifier(random_state=seed),
+    "RealMLP": real_mlp,
+    "RealMLP, cross-entropy": lambda seed: real_mlp(seed, use_ls=False, val_metric_name="cross_entropy"),
+    "TabM": tab_m,
+}
+ONE_FIT = (
+    "VIBClassifier",
+    "MLPClassifier",
+    "MLPClassifier, temperature",
+    "skorch MLP",
+    "RealMLP",
+    "RealMLP, cross-entropy",
+    "TabM",
+)
+SLOW = ("BetaSearchCV", "RealMLP", "RealMLP, cross-entropy", "TabM")
+
+
+def splits(data):
+    table = classification(data)
+    if table.n_train is not None:
+        return [(np.arange(table.n_train), np.arange(table.n_train, len(table.y)))]
+    return list(StratifiedKFold(5, shuffle=True, random_state=0).split(table.X, table.y))
+
+
+def run(data, split, method):
+    parts = classification(data).split(*splits(data)[split])
+    return score(METHODS[method](split), *parts)
+
+
+def by_set(runs, data):
+    """A row for each method that ran on all splits: means, and the geometric mean of its times over VIBClassifier's."""
+    rows = []
+    for method in METHODS:
+        pairs = {(r["split"], r["method"]): r for r in runs if r["data"] == data}
+        mine = [pairs.get((k, method)) for k in range(len(splits(data)))]
+        if not all(mine):
+            continue
+        base = [pairs[k, "VIBClassifier"] for k in range(len(mine))]
+        row = {"kind": "set", "data": data, "group": group_of(data), "method": method}
+        row |= {name: float(np.mean([r[name] for r in mine])) for name in ("log_loss", "accuracy", "ece", "seconds")}
+        ratios = [one["seconds"] / other["seconds"] for one, other in zip(mine, base, strict=True)]
+        rows.append({**row, "time_ratio": float(np.exp(np.mean(np.log(ratios))))})
+    return rows
+
+
+def group_of(data):
+    return "tuning" if data in TUNING_SETS else "confirming"
+
+
+def overall(rows, group):
+    """Means over the sets of a group on which every method of the table ran."""
+    sets = sorted({row["data"] for row in rows if row["group"] == group})
+    cells = {(row["data"], row["method"]): row for row in rows}
+    methods = [m for m in METHODS if sum((d, m) in cells for d in sets) == len(sets)]
+    losses = np.array([[cells[d, m]["log_loss"] for m in methods] for d in sets])
+    single = [k for k, m in enumerate(methods) if m in ONE_FIT]
+    ranks = 1 + losses[:, single].argsort(1).argsort(1)
+    for k, method in enumerate(methods):
+        mine = [cells[d, method] for d in sets]
+        row = {"kind": "overall", "group": group, "sets": len(sets), "method": method}
+        row |= {name: float(np.mean([cell[name] for cell in mine])) for name in ("log_loss", "accuracy", "ece")}
+        row["time_ratio"] = float(np.exp(np.mean([np.log(cell["time_ratio"]) for cell in mine])))
+        if k in single:
+            row["mean_rank_of_one_fit"] = float(ranks[:, single.index(k)].mean())
+        yield row
+
+
+def main(methods):
+    wanted = [
+        {"data": data, "split": split, "method": method}
+        for data in (*TUNING_SETS, *CONFIRMING_SETS)
+        for split in range(len(splits(data)))
+        for method in methods
+    ]
+    complete("tabular", COMMAND, run, wanted, n_jobs=2)
+    runs = runs_of("tabular")
+    rows = [row for data in (*TUNING_SETS, *CONFIRMING_SETS) for row in by_set(runs, data)]
+    write("tabular", [*overall(rows, "confirming"), *overall(rows, "tuning"), *rows], COMMAND, runs, 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [*METHODS])

@@ -1,0 +1,115 @@
+"""Regression on the 20 standard splits: RMSE and negative log-likelihood beside the published tables.
+
+concrete, wine-quality-red and yacht are tuning sets of the defaults; energy, kin8nm and power-plant confirm them.
+BetaSearchCV chooses beta and the kind of noise on the training rows of each split. MLPRegressor and
+HistGradientBoostingRegressor have no likelihood; theirs is that of a normal distribution with the variance of the
+residuals of 5-fold predictions on the training rows. ``python benchmarks/bench_uci_regression.py``
+"""
+
+import csv
+import sys
+
+import numpy as np
+from datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
+from experiment import complete, runs_of, write
+from scoring import regression as score
+from scoring import timed_fit
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import cross_val_predict
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skvib import BetaSearchCV, VIBRegressor
+
+COMMAND = "python benchmarks/bench_uci_regression.py"
+N_SPLITS = 20
+GRID = {"beta": [1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1], "noise": ["heteroscedastic", "homoscedastic"]}
+PUBLISHED = {"PBP": "pbp", "MC dropout": "mcd", "deep ensembles": "de"}
+
+
+def mlp(seed):
+    network = make_pipeline(StandardScaler(), MLPRegressor(random_state=seed, max_iter=500))
+    return TransformedTargetRegressor(network, transformer=StandardScaler())
+
+
+METHODS = {
+    "VIBRegressor": lambda seed: VIBRegressor(random_state=seed),
+    "BetaSearchCV": lambda seed: BetaSearchCV(VIBRegressor(random_state=seed), GRID),
+    "MLPRegressor": mlp,
+    "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
+}
+
+
+def run(data, split, method):
+    X, y, splits = regression(data)
+    train, test = splits[split]
+    parts = X[train], y[train], X[test], y[test]
+    model = METHODS[method](split)
+    return score(model, *parts) if "VIB" in method or "Beta" in method else score_with_residuals(model, *parts)
+
+
+def score_with_residuals(model, X_train, y_train, X_test, y_test):
+    variance = np.mean((cross_val_predict(model, X_train, y_train) - y_train) ** 2)
+    seconds = timed_fit(model, X_train, y_train)
+    squared_error = np.mean((model.predict(X_test) - y_test) ** 2)
+    nll = 0.5 * (np.log(2 * np.pi * variance) + squared_error / variance)
+    return {"nll": float(nll), "rmse": float(np.sqrt(squared_error)), "seconds": seconds}
+
+
+def table_of_deep_ensembles():
+    with open(folder() / "published" / "uci_regression_deep_ensembles_table1.csv", newline="") as lines:
+        return {row["dataset"]: row for row in csv.DictReader(lines)}
+
+
+def long_dropout(data):
+    """RMSE and NLL of each split, (20, 2): the long grid-searched MC dropout of Gal's repository."""
+    with open(folder() / "published" / "mc_dropout_gridsearch_per_split.csv", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["dataset"] == data]
+    rows.sort(key=lambda row: int(row["split"]))
+    return np.array([(float(row["rmse_mc"]), -float(row["test_ll"])) for row in rows])
+
+
+def summary(runs, published, data):
+    group = "tuning" if data in TUNING_REGRESSION_SETS else "confirming"
+    bar = long_dropout(data)
+    for method in METHODS:
+        mine = {r["split"]: (r["rmse"], r["nll"]) for r in runs if r["data"] == data and r["method"] == method}
+        if len(mine) < N_SPLITS:
+            continue
+        values = np.array([mine[k] for k in range(N_SPLITS)])
+        row = {"data": data, "group": group, "method": method}
+        behind = values - bar
+        for k, name in enumerate(("rmse", "nll")):
+            row[name] = float(values[:, k].mean())
+            row[f"{name}_standard_error"] = standard_error(values[:, k])
+            row[f"{name}_behind_long_dropout"] = float(behind[:, k].mean())
+            row[f"{name}_behind_standard_error"] = standard_error(behind[:, k])
+        yield row
+    for method, name in PUBLISHED.items():
+        figures = {figure: float(published[data][f"{name}_{figure}"]) for figure in ("rmse", "nll")}
+        yield {"data": data, "group": group, "method": f"{method} (published)", **figures}
+    means = dict(zip(("rmse", "nll"), bar.mean(axis=0).tolist(), strict=True))
+    yield {"data": data, "group": group, "method": "MC dropout, grid search, long training (published)", **means}
+
+
+def standard_error(values):
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def main(methods):
+    wanted = [
+        {"data": data, "split": split, "method": method}
+        for method in methods
+        for data in UCI_REGRESSION_SETS
+        for split in range(N_SPLITS)
+    ]
+    complete("uci_regression", COMMAND, run, wanted, n_jobs=2)
+    runs, published = runs_of("uci_regression"), table_of_deep_ensembles()
+    rows = [row for data in UCI_REGRESSION_SETS for row in summary(runs, published, data)]
+    write("uci_regression", rows, COMMAND, runs, 1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or [*METHODS])
