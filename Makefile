@@ -3,7 +3,7 @@ OLDEST_SCIKIT_LEARN = 1.6.1
 # two workers, each with a thread of its own: OpenMP threads that spin on a core in use would slow both
 TWO_WORKERS = OMP_NUM_THREADS=1
 
-.PHONY: demo docs test test-oldest
+.PHONY: bench demo docs test test-oldest
 
 demo: .venv/installed
 	cd docs/examples && ../../.venv/bin/python plot_01_first_fit.py
@@ -28,6 +28,16 @@ test-oldest: .venv-oldest/installed
 	$(PYTHON) -m venv .venv-oldest
 	grep -v "^scikit-learn==" constraints.txt > .venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -c .venv-oldest/constraints.txt -e ".[test]" scikit-learn==$(OLDEST_SCIKIT_LEARN)
+	touch $@
+
+# the short benchmarks, under 15 minutes in all; the others run by name, as benchmarks/README.md says
+bench: .venv/benchmarked
+	.venv/bin/python benchmarks/bench_limits.py
+	.venv/bin/python benchmarks/bench_fit.py
+	.venv/bin/python benchmarks/bench_predict.py
+
+.venv/benchmarked: .venv/installed
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	touch $@
 
 # the site, in docs/_build/html/index.html

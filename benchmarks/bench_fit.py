@@ -55,7 +55,13 @@ def mlp(name):
 def skvib(name):
     (X, y), (hidden, latent, batch, epochs) = load(name), SETS[name]
     model = VIBClassifier(
-        beta=BETA, hidden_layer_sizes=hidden, latent_dim=latent, batch_size=batch, max_iter=epochs, random_state=0
+        beta=BETA,
+        hidden_layer_sizes=hidden,
+        latent_dim=latent,
+        batch_size=batch,
+        max_iter=epochs,
+        early_stopping=False,
+        random_state=0,
     )
     return timed(lambda: model.fit(X, y))
 

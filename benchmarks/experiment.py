@@ -1,10 +1,13 @@
 """Runs of a claim that are kept as they finish, so that a second start does only what is missing."""
 
 import json
+import multiprocessing
 import os
 import platform
+import resource
 import sys
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -39,16 +42,34 @@ def complete(claim, command, run, settings, n_jobs=1):
     return [done[key] for key in wanted]
 
 
+def in_a_process_of_its_own(function, *arguments):
+    """The figures that `function(*arguments)` returns, and the peak memory of the process that ran it."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_with_peak_memory, function, arguments).result()
+
+
+def _with_peak_memory(function, arguments):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        figures = function(*arguments)
+    return {**figures, "peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
 def runs_of(claim):
     """All runs that results/<claim>.json holds."""
     return _stored(RESULTS / f"{claim}.json").get("runs", [])
 
 
-def write(claim, rows, command, runs=None, n_threads=None):
+def verdict(target, measured, met):
+    """A line of the table of targets; `met` is None where nothing was measured yet."""
+    return {"target": target, "measured": measured, "verdict": {True: "met", False: "missed", None: "open"}[met]}
+
+
+def write(claim, rows, command, runs=None, n_threads=None, verdicts=()):
     """Print a table and write results/<claim>.json."""
-    result = {**_provenance(claim, command, n_threads), "rows": rows}
+    result = {**_provenance(claim, command, n_threads), "verdicts": list(verdicts), "rows": rows}
     _save(RESULTS / f"{claim}.json", result if runs is None else {**result, "runs": runs})
-    for row in rows:
+    for row in (*rows, *verdicts):
         print(*(_short(item) for item in row.items()))
 
 
