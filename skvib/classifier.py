@@ -89,8 +89,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     n_iter_ : int
         Epochs of the last fit.
     history_ : dict of ndarray
-        "loss", "distortion", "rate" of each epoch; with validation rows also "validation_log_likelihood" and
-        "validation_rate"; nats.
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood"; nats.
     loss_, best_loss_ : float
         Loss of the last and of the best epoch, nats.
     loss_curve_, validation_scores_ : list of float

@@ -355,8 +355,7 @@ class TrainingCurveDisplay:
     Parameters
     ----------
     history : dict of ndarray
-        "loss", "distortion", "rate" of each epoch; with validation rows also "validation_log_likelihood" and
-        "validation_rate"; nats.
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood" if there is one; nats.
     beta : float
         Price of a nat.
 
@@ -420,9 +419,8 @@ class TrainingCurveDisplay:
         return None if losses is None else int(np.nanargmin(losses)) + 1
 
     def _validation_losses(self):
-        if "validation_rate" not in self.history:
-            return None
-        return self.beta * self.history["validation_rate"] - self.history["validation_log_likelihood"]
+        scores = self.history.get("validation_log_likelihood")
+        return None if scores is None or len(scores) == 0 else self.beta * self.history["rate"] - scores
 
     def plot(self, *, ax=None, **line_kw):
         """Draw the curves.

@@ -193,7 +193,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
             targets = self._target_tensor(self._encode_targets(y[start:stop]), X.dtype)
             targets = targets.unsqueeze(0).to(points.device)
-            parts.append(network.log_likelihood(network(chunk), targets, points)[0])
+            parts.append(network.log_likelihood(chunk, targets, points)[0])
             start = stop
         return torch.cat(parts).cpu().numpy() - self._units()
 

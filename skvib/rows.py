@@ -89,7 +89,7 @@ def weighted_moments(X, rows, weights):
             "The mean or the standard deviation of a column overflows float64: its values are too large. "
             "Rescale the data."
         )
-    rounding = 10 * np.finfo(np.float64).eps * np.abs(mean)
+    rounding = max(10, len(rows)) * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(scale <= rounding, 1.0, scale)
 
 

@@ -140,7 +140,7 @@ def test_the_training_curve_splits_the_loss(halves, ax):
     np.testing.assert_array_equal(display.line_.get_ydata(), fitted.loss_curve_)
     np.testing.assert_array_equal(display.distortion_line_.get_ydata(), fitted.history_["distortion"])
     np.testing.assert_array_equal(display.rate_line_.get_ydata(), 0.03 * fitted.history_["rate"])
-    losses = 0.03 * fitted.history_["validation_rate"] - fitted.validation_scores_
+    losses = 0.03 * fitted.history_["rate"] - fitted.validation_scores_
     np.testing.assert_array_equal(display.validation_line_.get_ydata(), losses)
     assert display.best_epoch_ == 1 + np.argmin(losses)
     total = display.distortion_line_.get_ydata() + display.rate_line_.get_ydata()

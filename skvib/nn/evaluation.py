@@ -11,15 +11,13 @@ from skvib.nn.network import VIBNetwork, repeat_rows
 from skvib.nn.problem import Pool, pad, stack
 
 
-def log_likelihood_and_rate(network: VIBNetwork, pool: Pool, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted means of log q(y|x) and of the rate over each network's rows, (M,), nats."""
-    likelihood = rate = weights = 0.0
+def mean_log_likelihood(network: VIBNetwork, pool: Pool, points: Tensor) -> Tensor:
+    """Weighted mean of log q(y|x) over each network's rows, (M,), nats."""
+    total = weights = 0.0
     for (x, y, weight), _ in pool.chunks():
-        posterior = network(x)
-        likelihood = likelihood + (weight * network.log_likelihood(posterior, y, points)).sum(1)
-        rate = rate + (weight * posterior.rate()).sum(1)
+        total = total + (weight * network.log_likelihood(x, y, points)).sum(1)
         weights = weights + weight.sum(1)
-    return likelihood / weights, rate / weights
+    return total / weights
 
 
 def distortion_and_rates(

@@ -98,10 +98,10 @@ class VIBNetwork(nn.Module):
         eta += self.decode(posterior.mu).mT.unsqueeze(2)
         return eta.permute(0, 2, 3, 1)
 
-    def log_likelihood(self, posterior: Posterior, y: Tensor, points: Tensor) -> Tensor:
+    def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
         n_points = points.shape[1]
-        eta = self.decode_points(posterior, points).flatten(1, 2)
+        eta = self.decode_points(self(x), points).flatten(1, 2)
         distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
         return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
 

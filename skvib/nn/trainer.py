@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skvib.nn.evaluation import distortion_and_rates, log_likelihood_and_rate
+from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
@@ -32,6 +32,15 @@ from skvib.nn.problem import (
     stack,
 )
 
+ADAM = {
+    "fused": True,
+    "amsgrad": False,
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "maximize": False,
+}
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 # nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
@@ -134,6 +143,7 @@ class _Stack:
         self.best, self.best_scores = values.clone(), [-math.inf] * len(self.problems)
         self.best_reached = [-math.inf] * len(self.problems)
         self.best_epochs = [0] * len(self.problems)
+        self.second_best = [(0, weights) for weights in self.best]
         self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
         self.lowest_losses = torch.full_like(self.betas, math.inf)
         self.n_no_change = [0] * len(self.problems)
@@ -213,22 +223,8 @@ class _Stack:
         """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2."""
         values, grads, penalized = self.weights.values, self.weights.grads, self.weights.n_penalized
         grads[:, :penalized].addcmul_(values[:, :penalized], self.penalties)
-        adam(
-            [values],
-            [grads],
-            [self.moments[0]],
-            [self.moments[1]],
-            [],
-            [self.step],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=learning_rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
+        first, second = self.moments
+        adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
         if self.average is not None:
             # a short training averages over its last tenth, not over its beginning
             decay = min(self.settings.ema_decay, (1 + self.n_averaged) / (10 + self.n_averaged))
@@ -249,10 +245,11 @@ class _Stack:
             self.first_losses = ((distortion + beta * rate).sum(-1) / self.n_rows[0].squeeze(1)).tolist()
         values, weights = torch.cat([t for t, _, _ in terms], -1), torch.cat([w for *_, w in terms], -1)
         if self.prices is None:
-            means = (values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)).tolist()
+            means = values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
         else:
-            means = self._means_by_beta(values, weights, torch.cat([beta for _, beta, _ in terms], -1)).tolist()
-        scores = None if self.validation is None else self._validation_scores()
+            means = self._means_by_beta(values, weights, torch.cat([beta for _, beta, _ in terms], -1))
+        scores = None if self.validation is None else self._validation_scores(rates=means[1])
+        means = means.tolist()
         for m in self._open():
             for k, (history, beta) in enumerate(zip(self.histories[m], self.problems[m].betas, strict=True)):
                 distortion, rate = means[0][m][k], means[1][m][k]
@@ -260,9 +257,7 @@ class _Stack:
                 history["rate"].append(rate)
                 history["loss"].append(distortion + beta * rate)
                 if scores is not None:
-                    likelihood, validation_rate = scores[k]
-                    history.setdefault("validation_log_likelihood", []).append(float(likelihood[m]))
-                    history.setdefault("validation_rate", []).append(float(validation_rate[m]))
+                    history.setdefault("validation_log_likelihood", []).append(scores[k][m])
 
     def _means_by_beta(self, values: Tensor, weights: Tensor, beta: Tensor) -> Tensor:
         """Means (2, M, K) of the terms (2, M, n) over the rows whose beta is nearest to each of the path."""
@@ -299,19 +294,19 @@ class _Stack:
             self._fold(k)
             return self._plain_weights_of(m)
 
-    def _validation_scores(self) -> list[tuple[Tensor, Tensor]]:
-        """Mean log-likelihood and rate of each network's validation rows, for each beta."""
+    def _validation_scores(self, rates: Tensor) -> list[list[float]]:
+        """Mean log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
         scores = []
         with self._evaluating(self._current()):
             for k in range(self.betas.shape[1]):
-                scores.append(log_likelihood_and_rate(self._fold(k), self.validation, self.points))
+                likelihoods = mean_log_likelihood(self._fold(k), self.validation, self.points)
                 if self.prices is not None and self.settings.stop_on == "validation":
-                    self._keep_best(k, *scores[-1])
+                    self._keep_best(k, self.betas[:, k] * rates[:, k] - likelihoods)
+                scores.append(likelihoods.tolist())
         return scores
 
-    def _keep_best(self, k: int, likelihood: Tensor, rate: Tensor) -> None:
+    def _keep_best(self, k: int, losses: Tensor) -> None:
         """Keep the plain networks of the k-th betas, as last folded, whose validation loss is their lowest so far."""
-        losses = self.betas[:, k] * rate - likelihood
         is_open = torch.tensor([reason is None for reason in self.reasons], device=losses.device)
         better = is_open & (losses < self.lowest_losses[:, k])
         before = self.plain_weights.values if self.best_plain[k] is None else self.best_plain[k]
@@ -329,7 +324,10 @@ class _Stack:
             if m in self.failures:
                 continue
             limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
-            if not (abs(loss) <= limit and -score <= limit):
+            if not abs(loss) <= limit or math.isnan(score):
+                if by_validation and self.best_epochs[m] == epoch - 1:
+                    # this epoch began with these weights, so they may be what diverged
+                    self.best_epochs[m], self.best[m] = self.second_best[m]
                 self._close("diverged", m)
                 continue
             # a path goes on while one of its betas improves
@@ -338,6 +336,7 @@ class _Stack:
             self.best_reached[m] = max(reached, self.best_reached[m])
             self.n_no_change[m] = self.n_no_change[m] + 1 if stalls and is_warm else 0
             if score > self.best_scores[m]:
+                self.second_best[m] = self.best_epochs[m], self.best[m].clone()
                 self.best_scores[m] = score
                 # a training loss is that of the weights with which the epoch began
                 self.best_epochs[m] = epoch if by_validation else epoch - 1
@@ -348,9 +347,12 @@ class _Stack:
                 self._close("monitor", m)
 
     def _validation_score(self, m: int) -> float:
-        """Minus the loss of the validation rows: likelihood alone would choose a code of the warm-up, not yet paid."""
+        """Log-likelihood of the validation rows, less the price of the training rows' rate.
+
+        Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
+        """
         priced = zip(self.problems[m].betas, self.histories[m], strict=True)
-        return fmean(h["validation_log_likelihood"][-1] - beta * h["validation_rate"][-1] for beta, h in priced)
+        return fmean(h["validation_log_likelihood"][-1] - beta * h["rate"][-1] for beta, h in priced)
 
     def _begin(self) -> None:
         self.begun = self._current().clone()
