@@ -385,8 +385,8 @@ class TrainingCurveDisplay:
     >>> X, y = load_iris(return_X_y=True)
     >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
     >>> display = TrainingCurveDisplay.from_estimator(model.fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]))
-    >>> len(display.line_.get_xdata())
-    150
+    >>> len(display.line_.get_xdata()) == model.n_iter_
+    True
     """
 
     def __init__(self, history, beta):
