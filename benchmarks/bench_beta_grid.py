@@ -8,18 +8,15 @@ writes a results file and starts where it was stopped. ``paths`` reads pendigits
 SKVIB_DATA names.
 """
 
-import json
-import os
-import subprocess
 import sys
 import time
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from experiment import RESULTS, write
+from datasets import classification, regression
+from experiment import in_a_process_of_its_own, stored_result, write
+from scoring import standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -36,21 +33,16 @@ LOADERS = {
     "digits": partial(load_digits, return_X_y=True),
     "diabetes": partial(load_diabetes, return_X_y=True),
     "friedman1": partial(make_friedman1, 10_000, noise=1.0, random_state=0),
-    "kin8nm": lambda: kin8nm(),
+    "kin8nm": lambda: regression("kin8nm")[:2],
     "pendigits": lambda: pendigits(),
     "20k x 40": lambda: twenty_thousand(),
 }
 REGRESSION = ("diabetes", "friedman1", "kin8nm")
 
 
-def kin8nm():
-    data = np.load(Path(os.environ["SKVIB_DATA"]) / "uci_regression" / "kin8nm.npz")
-    return data["X"], data["y"].ravel()
-
-
 def pendigits():
-    table = pd.read_csv(Path(os.environ["SKVIB_DATA"]) / "tabular" / "pendigits.csv.gz")
-    return table.iloc[:, :-1].to_numpy(float), table.iloc[:, -1].to_numpy()
+    table = classification("pendigits")
+    return table.X.astype(float), table.y
 
 
 def twenty_thousand():
@@ -64,12 +56,6 @@ def model(name, **parameters):
     return (VIBRegressor if name in REGRESSION else VIBClassifier)(random_state=0, **parameters)
 
 
-def done(claim):
-    """Rows of an earlier run."""
-    path = RESULTS / f"{claim}.json"
-    return json.loads(path.read_text())["rows"] if path.exists() else []
-
-
 # Paths
 
 NETWORK = {"hidden_layer_sizes": (64, 64), "latent_dim": 8}
@@ -79,10 +65,6 @@ STEPS = (4000, 8000, 16_000)
 
 def losses(path):
     return path.distortion + path.betas * path.rate
-
-
-def standard_error(values):
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def compare_paths(name):
@@ -117,7 +99,7 @@ def compare_paths(name):
 
 
 def paths():
-    rows = done("beta_paths")
+    rows = stored_result("beta_paths")["rows"]
     for name in ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm"):
         if name not in {row["set"] for row in rows}:
             rows = rows + list(compare_paths(name))
@@ -153,7 +135,7 @@ GRID = {"beta": np.geomspace(1e-5, 1.0, 13).tolist()}
 
 
 def search(name, kind):
-    """One search, in this process."""
+    """One search."""
     X, y = LOADERS[name]()
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=0)
     estimator = model(name, **TIMED[name])
@@ -170,27 +152,16 @@ def search(name, kind):
         "beta": chosen.best_params_["beta"],
         "held_out_log_likelihood": float(samples.mean()),
         "standard_error": standard_error(samples),
-        "peak_mebibytes": peak_memory(),
     }
 
 
-def peak_memory():
-    """The peaks of this process and of its children, added up."""
-    children = [p.read_text().split() for p in Path("/proc/self/task").glob("*/children")]
-    total = 0
-    for process in ("self", *(child for listed in children for child in listed)):
-        status = Path(f"/proc/{process}/status").read_text().splitlines()
-        total += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-    return total / 1024
-
-
 def times(n_runs=2):
-    rows = done("beta_search")
+    rows = stored_result("beta_search")["rows"]
     kinds = ("loky", "amortized", "exact")
     for name in TIMED:
         if name in {row["set"] for row in rows}:
             continue
-        runs = [{kind: in_a_process_of_its_own(name, kind) for kind in kinds} for _ in range(n_runs)]
+        runs = [{kind: in_a_process_of_its_own(search, name, kind) for kind in kinds} for _ in range(n_runs)]
         for kind in kinds:
             ratio = np.exp(np.mean([np.log(run[kind]["seconds"] / run["loky"]["seconds"]) for run in runs]))
             row = {"set": name, "search": kind, "epochs": TIMED[name].get("max_iter", 200)}
@@ -198,15 +169,6 @@ def times(n_runs=2):
         write("beta_search", rows, f"{COMMAND} time")
 
 
-def in_a_process_of_its_own(name, kind):
-    command = [sys.executable, __file__, "search", name, kind]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    part, *arguments = sys.argv[1:]
-    if part == "search":
-        print(json.dumps(search(*arguments)))
-    else:
-        {"paths": paths, "winners": winners, "time": times}[part]()
+    {"paths": paths, "winners": winners, "time": times}[sys.argv[1]]()

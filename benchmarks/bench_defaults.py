@@ -5,11 +5,14 @@ sets of the ratios to the defaults on the same splits: of the log loss in classi
 ``python benchmarks/bench_defaults.py``
 """
 
+from operator import itemgetter
+
 import numpy as np
 from datasets import TUNING_REGRESSION_SETS, TUNING_SETS, classification, regression
 from experiment import complete, write
 from scoring import classification as score_classification
 from scoring import regression as score_regression
+from scoring import standard_error
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler
@@ -86,32 +89,33 @@ def settings():
             yield from ({"data": data, "fold": fold, "change": change} for fold in range(FOLDS.get(data, 5)))
 
 
+def differences(runs, change, sets, measure):
+    """The mean over folds of the measure's difference to the defaults, for each of the sets that the change ran on."""
+    cells = {(run["data"], run["fold"], run["change"]): run for run in runs}
+    means = []
+    for data in sets:
+        folds = [fold for name, fold, of in cells if (name, of) == (data, change)]
+        pairs = [(cells[data, fold, change], cells[data, fold, "the defaults"]) for fold in folds]
+        if pairs:
+            means.append(np.mean([measure(one) - measure(other) for one, other in pairs]))
+    return np.array(means)
+
+
 def summary(runs, change):
-    """Means over sets of the mean over folds of the log ratio to the defaults, and their standard errors over sets."""
+    """Geometric means over the sets of the ratios to the defaults, and standard errors of their logarithms."""
     row = {"change": change}
-    for kind, sets, figure in (("log_loss", TUNING_SETS, "log_loss"), ("density", TUNING_REGRESSION_SETS, "nll")):
-        ratios, seconds, errors = [], [], []
-        for data in sets:
-            pairs = [
-                (one, other)
-                for one in runs
-                for other in runs
-                if one["change"] == change and other["change"] == "the defaults"
-                if one["data"] == other["data"] == data and one["fold"] == other["fold"]
-            ]
-            if not pairs:
-                continue
-            of = np.log if figure == "log_loss" else np.asarray
-            ratios.append(np.mean([of(one[figure]) - of(other[figure]) for one, other in pairs]))
-            seconds.append(np.mean([np.log(one["seconds"] / other["seconds"]) for one, other in pairs]))
-            if figure == "log_loss":
-                errors.append(np.mean([other["accuracy"] - one["accuracy"] for one, other in pairs]))
-        if ratios:
-            row[f"{kind}_ratio"] = float(np.exp(np.mean(ratios)))
-            row[f"{kind}_standard_error"] = float(np.std(ratios, ddof=1) / np.sqrt(len(ratios)))
-            row[f"{kind}_time_ratio"] = float(np.exp(np.mean(seconds)))
-            if errors:
-                row["points_of_accuracy_lost"] = 100 * float(np.mean(errors))
+    measures = {"log_loss": lambda run: np.log(run["log_loss"]), "density": itemgetter("nll")}
+    for kind, sets in (("log_loss", TUNING_SETS), ("density", TUNING_REGRESSION_SETS)):
+        log_ratios = differences(runs, change, sets, measures[kind])
+        if len(log_ratios):
+            log_times = differences(runs, change, sets, lambda run: np.log(run["seconds"]))
+            row[f"{kind}_ratio"] = float(np.exp(log_ratios.mean()))
+            row[f"{kind}_standard_error"] = standard_error(log_ratios)
+            row[f"{kind}_time_ratio"] = float(np.exp(log_times.mean()))
+    if "log_loss_ratio" in row:
+        row["points_of_accuracy_lost"] = -100 * float(
+            differences(runs, change, TUNING_SETS, itemgetter("accuracy")).mean()
+        )
     return row
 
 

@@ -5,12 +5,11 @@
 Each part is kept in results/information.json as it ends; parts that are there are not run again.
 """
 
-import json
 import resource
 import time
 
 import numpy as np
-from experiment import RESULTS, write
+from experiment import stored_result, write
 
 from skvib import (
     VIBClassifier,
@@ -103,8 +102,7 @@ def million():
 
 
 if __name__ == "__main__":
-    path = RESULTS / "information.json"
-    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = stored_result("information")["rows"]
     for part in (million, bounds, features, plane):
         if not any(row["part"] == part.__name__ for row in rows):
             rows += [{"part": part.__name__, **row} for row in part()]

@@ -56,20 +56,23 @@ def information_bottleneck(p_xy, beta, n_starts=30, n_steps=3000):
     p_x = p_xy.sum(1)
     p_y_x = p_xy / p_x[:, None]
     rng = np.random.default_rng(0)
+
+    def decoded(p_t_x):
+        """log p(t), and the mean of log p(y|t) over p(y|x) for each x and t."""
+        p_t = np.maximum(p_x @ p_t_x, 1e-300)
+        p_y_t = (p_t_x * p_x[:, None]).T @ p_y_x / p_t[:, None]
+        return np.log(p_t), p_y_x @ np.log(np.maximum(p_y_t, 1e-300)).T
+
     losses = []
     for _ in range(n_starts):
         p_t_x = rng.dirichlet(np.full(len(p_x), 0.3), size=len(p_x))
         for _ in range(n_steps):
-            p_t = np.maximum(p_x @ p_t_x, 1e-300)
-            p_y_t = (p_t_x * p_x[:, None]).T @ p_y_x / p_t[:, None]
-            expected = p_y_x @ np.log(np.maximum(p_y_t, 1e-300)).T
-            logits = np.log(p_t) + expected / beta
+            log_p_t, expected = decoded(p_t_x)
+            logits = log_p_t + expected / beta
             p_t_x = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
-        p_t = np.maximum(p_x @ p_t_x, 1e-300)
-        p_y_t = (p_t_x * p_x[:, None]).T @ p_y_x / p_t[:, None]
-        distortion = -np.sum(p_x[:, None] * p_t_x * (p_y_x @ np.log(np.maximum(p_y_t, 1e-300)).T))
-        rate = np.sum(p_x[:, None] * p_t_x * (np.log(np.maximum(p_t_x, 1e-300)) - np.log(p_t)))
-        losses.append(distortion + beta * rate)
+        log_p_t, expected = decoded(p_t_x)
+        rates = np.log(np.maximum(p_t_x, 1e-300)) - log_p_t
+        losses.append(np.sum(p_x[:, None] * p_t_x * (beta * rates - expected)))
     return min(losses)
 
 

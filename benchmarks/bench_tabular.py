@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import torch
 from datasets import CONFIRMING_SETS, TUNING_SETS, classification
-from experiment import complete, runs_of, verdict, write
+from experiment import complete, stored_result, verdict, write
 from scoring import classification as score
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
@@ -69,7 +69,7 @@ class SkorchMLP:
         return self
 
     def predict_proba(self, X):
-        return torch.softmax(torch.from_numpy(self.network_.forward(X).numpy()), 1).numpy()
+        return torch.softmax(self.network_.forward(X), 1).numpy()
 
 
 def real_mlp(seed, **options):
@@ -169,7 +169,7 @@ def main(methods):
         for method in methods
     ]
     complete("tabular", COMMAND, run, wanted, n_jobs=2)
-    runs = runs_of("tabular")
+    runs = stored_result("tabular")["runs"]
     rows = [row for data in (*TUNING_SETS, *CONFIRMING_SETS) for row in by_set(runs, data)]
     totals = [*overall(rows, "confirming"), *overall(rows, "tuning")]
     write("tabular", [*totals, *rows], COMMAND, runs, 1, verdicts(totals))

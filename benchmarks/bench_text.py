@@ -6,10 +6,11 @@ development rows of SST-2. Matrices stay sparse; one thread; each run in a proce
 """
 
 import sys
+from functools import partial
 
 import numpy as np
 from datasets import texts
-from experiment import complete, in_a_process_of_its_own, runs_of, verdict, write
+from experiment import complete, in_a_process_of_its_own, stored_result, verdict, write
 from scoring import probabilities, timed_fit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -31,8 +32,14 @@ TUNED = {
     "64 wide, 20 epochs, not standardised": {**CHOSEN, "standardize": False},
     "64 wide, 20 epochs, rate 3e-3": {**CHOSEN, "learning_rate_init": 3e-3},
 }
+
+
+def vib(options, seed):
+    return VIBClassifier(random_state=seed, **options)
+
+
 METHODS = {
-    "VIBClassifier": lambda seed: VIBClassifier(random_state=seed, **CHOSEN),
+    "VIBClassifier": partial(vib, CHOSEN),
     "LogisticRegression": lambda seed: LogisticRegression(),
     "LinearSVC": lambda seed: LinearSVC(random_state=seed),
     "MLPClassifier": lambda seed: MLPClassifier(random_state=seed),
@@ -64,16 +71,9 @@ def score(classifier, data, split):
     return figures | {"accuracy": float(model.score(X_test, y_test))}
 
 
-def run_method(data, split, method):
-    return score(METHODS[method](split), data, split)
-
-
-def run_option(data, split, method):
-    return score(VIBClassifier(random_state=split, **TUNED[method]), data, split)
-
-
 def run(data, split, method):
-    return in_a_process_of_its_own(run_option if method in TUNED else run_method, data, split, method)
+    make = METHODS.get(method) or partial(vib, TUNED[method])
+    return in_a_process_of_its_own(score, make(split), data, split)
 
 
 def summary(runs):
@@ -109,7 +109,7 @@ def main(methods):
         for method in methods
     ]
     complete("text", COMMAND, run, wanted, n_jobs=2)
-    runs = runs_of("text")
+    runs = stored_result("text")["runs"]
     table = list(summary(runs))
     write("text", table, COMMAND, runs, 1, verdicts(table))
 

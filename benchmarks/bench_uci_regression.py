@@ -11,9 +11,9 @@ import sys
 
 import numpy as np
 from datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
-from experiment import complete, runs_of, write
+from experiment import complete, stored_result, write
 from scoring import regression as score
-from scoring import timed_fit
+from scoring import standard_error, timed_fit
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.model_selection import cross_val_predict
@@ -94,10 +94,6 @@ def summary(runs, published, data):
     yield {"data": data, "group": group, "method": "MC dropout, grid search, long training (published)", **means}
 
 
-def standard_error(values):
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
 def main(methods):
     wanted = [
         {"data": data, "split": split, "method": method}
@@ -106,7 +102,7 @@ def main(methods):
         for split in range(N_SPLITS)
     ]
     complete("uci_regression", COMMAND, run, wanted, n_jobs=2)
-    runs, published = runs_of("uci_regression"), table_of_deep_ensembles()
+    runs, published = stored_result("uci_regression")["runs"], table_of_deep_ensembles()
     rows = [row for data in UCI_REGRESSION_SETS for row in summary(runs, published, data)]
     write("uci_regression", rows, COMMAND, runs, 1)
 

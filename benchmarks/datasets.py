@@ -50,7 +50,7 @@ def folder():
 
 @cache
 def classification(name):
-    if name in ("breast_cancer", "wine", "digits", "iris"):
+    if name in ("breast_cancer", "wine", "digits"):
         X, y = getattr(shipped, f"load_{name}")(return_X_y=True)
         return Table(X, y, [])
     about = json.loads((folder() / "tabular" / "manifest.json").read_text())[name]
@@ -73,18 +73,6 @@ def regression(name):
     with np.load(folder() / "uci_regression" / f"{name}.npz") as stored:
         splits = [(stored[f"train_{k}"], stored[f"test_{k}"]) for k in range(int(stored["n_splits"]))]
         return stored["X"], stored["y"], splits
-
-
-def mnist(name="mnist"):
-    """X_train, y_train, X_test, y_test: pixels (n, 784) in [0, 1] as float32; also "fashion-mnist"."""
-    parts = []
-    for part in ("train", "t10k"):
-        images, labels = (
-            np.frombuffer(gzip.decompress((folder() / name / f"{part}-{kind}-ubyte.gz").read_bytes()), np.uint8)
-            for kind in ("images-idx3", "labels-idx1")
-        )
-        parts += [images[16:].reshape(-1, 784).astype(np.float32) / 255, labels[8:].astype(np.int64)]
-    return parts
 
 
 def texts(name):

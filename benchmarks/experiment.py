@@ -4,7 +4,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -23,8 +22,7 @@ def complete(claim, command, run, settings, n_jobs=1):
     Runs that results/<claim>.json holds are not repeated: delete it to begin anew. `n_jobs` processes work, with
     their share of the CPUs as threads.
     """
-    path = RESULTS / f"{claim}.json"
-    stored = _stored(path)
+    path, stored = RESULTS / f"{claim}.json", stored_result(claim)
     names = tuple(dict.fromkeys(name for setting in settings for name in setting))
     done = {tuple(old.get(name) for name in names): old for old in stored.get("runs", ())}
     wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
@@ -32,32 +30,39 @@ def complete(claim, command, run, settings, n_jobs=1):
     n_threads = os.cpu_count() // n_jobs
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads)))
     pool = joblib.Parallel(n_jobs, return_as="generator_unordered")
-    finished = pool(joblib.delayed(_quietly)(run, key, wanted[key], n_threads) for key in missing)
+    finished = pool(joblib.delayed(_run)(run, key, wanted[key], n_threads) for key in missing)
     for index, (key, figures) in enumerate(finished, 1):
         done[key] = {**wanted[key], **figures}
         print(f"{index}/{len(missing)}", *(_short(item) for item in done[key].items()), flush=True)
-        _save(
-            path, {**_provenance(claim, command, n_threads), "rows": stored.get("rows", []), "runs": [*done.values()]}
-        )
+        _save(path, {**_provenance(claim, command, n_threads), "rows": stored["rows"], "runs": [*done.values()]})
     return [done[key] for key in wanted]
 
 
 def in_a_process_of_its_own(function, *arguments):
-    """The figures that `function(*arguments)` returns, and the peak memory of the process that ran it."""
+    """The figures that `function(*arguments)` returns, and the peak memory (MiB) of the process that ran it."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_with_peak_memory, function, arguments).result()
 
 
 def _with_peak_memory(function, arguments):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        figures = function(*arguments)
-    return {**figures, "peak_mebibytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    figures = _silenced(function, *arguments)
+    return {**figures, "peak_mebibytes": _peak_memory()}
 
 
-def runs_of(claim):
-    """All runs that results/<claim>.json holds."""
-    return _stored(RESULTS / f"{claim}.json").get("runs", [])
+def _peak_memory():
+    """The peaks of this process and of its children, added up."""
+    children = [p.read_text().split() for p in Path("/proc/self/task").glob("*/children")]
+    total = 0
+    for process in ("self", *(child for listed in children for child in listed)):
+        status = Path(f"/proc/{process}/status").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return total / 1024
+
+
+def stored_result(claim):
+    """What results/<claim>.json holds; with neither rows nor runs if there is none."""
+    path = RESULTS / f"{claim}.json"
+    return json.loads(path.read_text()) if path.exists() else {"rows": [], "runs": []}
 
 
 def verdict(target, measured, met):
@@ -73,17 +78,17 @@ def write(claim, rows, command, runs=None, n_threads=None, verdicts=()):
         print(*(_short(item) for item in row.items()))
 
 
-def _stored(path):
-    return json.loads(path.read_text()) if path.exists() else {}
+def _silenced(function, *arguments, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*arguments, **options)
 
 
-def _quietly(run, key, setting, n_threads):
+def _run(run, key, setting, n_threads):
     import torch
 
     torch.set_num_threads(n_threads)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return key, run(**setting)
+    return key, _silenced(run, **setting)
 
 
 def _short(item):

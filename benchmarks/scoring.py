@@ -14,6 +14,11 @@ def timed_fit(model, X, y):
     return time.perf_counter() - start
 
 
+def standard_error(values):
+    """Of the mean of values."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
 def classification(model, X_train, y_train, X_test, y_test):
     """Figures of a classifier on test rows, after a fit on training rows."""
     seconds = timed_fit(model, X_train, y_train)

@@ -300,12 +300,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             random_state=0 if self.random_state is None else self._seed,
             stratify=strata,
         )
-        train_part = np.setdiff1d(np.arange(len(rows)), held_out)
         if len(held_out) < 2:
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        held_out = np.sort(held_out)
+        held_out, train_part = np.sort(held_out), np.setdiff1d(np.arange(len(rows)), held_out)
         validation = X, targets, rows[held_out], weights[held_out]
         return rows[train_part], weights[train_part], validation
 

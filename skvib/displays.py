@@ -449,9 +449,10 @@ class TrainingCurveDisplay:
         self.rate_line_ = draw(price, f"β · rate, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
         self.validation_line_ = None
         shown = [self.history["loss"], self.history["distortion"], price]
-        if self.best_epoch_ is not None:
-            shown.append(self._validation_losses())
-            self.validation_line_ = draw(shown[-1], "loss, validation", color=GREEN, ls="-.")
+        losses = self._validation_losses()
+        if losses is not None:
+            shown.append(losses)
+            self.validation_line_ = draw(losses, "loss, validation", color=GREEN, ls="-.")
             ax.axvline(self.best_epoch_, color=GREY, lw=1, label=f"best epoch: {self.best_epoch_}")
         if min(np.nanmin(values) for values in shown) > 0:
             ax.set_yscale("log")

@@ -139,7 +139,6 @@ class _Stack:
         self.n_epochs_before = start.n_epochs if start else 0
         self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
         self.average = values.clone() if self.settings.ema_decay else None
-        self.n_averaged = 0
         self.best, self.best_scores = values.clone(), [-math.inf] * len(self.problems)
         self.best_reached = [-math.inf] * len(self.problems)
         self.best_epochs = [0] * len(self.problems)
@@ -167,7 +166,7 @@ class _Stack:
                     distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
                     terms.append((distortion_and_rate, beta, batch.weight))
                     rate = settings.learning_rate_init * settings.schedule(index / n_total)
-                    self._update(rate)
+                    self._update(rate, index)
                 self._record(terms)
                 self._judge(is_warm=(epoch + 1) * self.n_steps > n_warm)
                 if all(self.reasons):
@@ -219,7 +218,7 @@ class _Stack:
         drawn = [torch.rand(N_GROUPS, generator=g, dtype=like.dtype, device=like.device) for g in self.generators]
         return low + (high - low) / N_GROUPS * (strata + stack(drawn))
 
-    def _update(self, learning_rate: float) -> None:
+    def _update(self, learning_rate: float, step: int) -> None:
         """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2."""
         values, grads, penalized = self.weights.values, self.weights.grads, self.weights.n_penalized
         grads[:, :penalized].addcmul_(values[:, :penalized], self.penalties)
@@ -227,9 +226,8 @@ class _Stack:
         adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
         if self.average is not None:
             # a short training averages over its last tenth, not over its beginning
-            decay = min(self.settings.ema_decay, (1 + self.n_averaged) / (10 + self.n_averaged))
+            decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
             self.average.lerp_(values, 1.0 - decay)
-            self.n_averaged += 1
 
     def _current(self) -> Tensor:
         """The weights as they stand: the latest, or their moving average."""
