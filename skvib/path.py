@@ -97,8 +97,8 @@ def beta_path(
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
     X_val, y_val, sample_weight_val : array-like, default=None
-        Validation rows, for information and scores out of sample. With `early_stopping=True` in the estimator they also
-        decide when to stop, by their mean log-likelihood over all betas.
+        Validation rows, for information and scores out of sample. Unless the estimator has `early_stopping=False` each
+        beta keeps the weights of the epoch where their loss was lowest, and training stops when none falls any more.
 
     Returns
     -------

@@ -167,6 +167,15 @@ def test_each_exact_fit_stops_by_itself(digits):
     assert [model.n_iter_ for model in models] == [len(model.loss_curve_) for model in models]
 
 
+@pytest.mark.parametrize("batch_size", [32, 150])
+@pytest.mark.filterwarnings("ignore:Training diverged:sklearn.exceptions.ConvergenceWarning")
+def test_a_diverging_path_keeps_the_best_weights_at_each_beta(iris, batch_size):
+    X, y = iris
+    options = FAST | {"early_stopping": True, "learning_rate_init": 1e6, "batch_size": batch_size}
+    path = beta_path(VIBClassifier(**options), X, y, betas=3)
+    assert all(np.abs(path.at_beta(beta).transform(X)).max() < 100 for beta in path.betas)
+
+
 def test_validation_rows_stop_a_path(digits):
     X, X_val, y, y_val = digits
     model = VIBClassifier(**FAST | {"max_iter": 500, "early_stopping": True}, n_iter_no_change=5, tol=1e-3)

@@ -460,7 +460,7 @@ def test_lone_problems_train_exactly(iris):
         np.testing.assert_allclose(one.predict_proba(iris[0]), other.predict_proba(iris[0]), atol=1e-5)
 
 
-def test_a_group_stops_as_one_on_its_mean_validation_score(iris):
+def test_a_group_stops_as_one_when_no_beta_improves(iris):
     def fit(beta):
         model = VIBClassifier(
             **FAST | {"beta": beta, "early_stopping": True, "n_iter_no_change": 10, "max_iter": 200, "tol": 1e-3}

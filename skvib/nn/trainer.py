@@ -408,7 +408,9 @@ class _Stack:
             generator.manual_seed(_epoch_seed(problem.seed, 0))
         network = self._fold(k)
         if self.best_plain[k] is not None:
-            self.plain_weights.values.copy_(self.best_plain[k])
+            values = self.plain_weights.values
+            trusted = torch.tensor([[reason != "diverged"] for reason in self.reasons], device=values.device)
+            values.copy_(torch.where(trusted, self.best_plain[k], values))
         distortion, rates = distortion_and_rates(network, self.pool, self.points, self.generators)
         return [
             Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates[m, :dim].cpu())
