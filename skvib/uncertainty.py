@@ -5,7 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, check_scalar, column_or_1d
 
-from skvib.bounds import mean_of, shares_of, unwrapped
+from skvib.bounds import PAIR_ELEMENTS, mean_of, shares_of, unwrapped
+
+TAIL_START = 0.9
 
 
 def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=None):
@@ -77,36 +79,47 @@ def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=N
 
 
 def outlier_scores(estimator, X, X_reference):
-    """Score how unusual rows are, by their rate and by the entropy of their prediction.
+    """Score how unusual rows are, by the surprise of their codes and by the entropy of their predictions.
 
     Parameters
     ----------
     estimator : fitted VIBClassifier, Pipeline that ends in one, or search over one
-        A row is unusual to it if its code costs much, or if the prediction is uncertain.
+        A row is unusual to it if its code is unlike those of other rows, or if the prediction is uncertain.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows to score.
     X_reference : {array-like, sparse matrix} of shape (n_reference, n_features)
-        Ordinary rows to compare with that the estimator was not fitted on.
+        Two or more ordinary rows that the estimator was not fitted on, to compare with; a few thousand are enough.
 
     Returns
     -------
     scores : ndarray of shape (n_samples,)
-        -log p(rate) - log p(entropy), nats, where p is the share of reference rows (and the row itself) with as high a
-        value; the higher, the more unusual. Were the two independent, ordinary rows would exceed 4.74 in 5 of 100.
+        -log p(surprise) - log p(entropy), nats, where p is the share of reference rows (and the row itself) with as
+        high a value, and falls exponentially beyond nine tenths of them; the higher, the more unusual. Were the two
+        independent, ordinary rows would exceed 4.74 in 5 of 100.
 
     Raises
     ------
     TypeError
         If there is no VIB classifier inside `estimator`.
+    ValueError
+        If there is a single reference row.
 
     See Also
     --------
     VIBClassifier.score_samples : Minus the rate alone, for any estimator.
 
+    Notes
+    -----
+    The surprise of x is -log of the mean of exp(-KL(q(z|x) || q(z|r))) over the (other) reference rows r, nats: a bound
+    of what the code tells beyond its marginal, KL(q(z|x) || mean of q(z|r)), from above. It is the rate with the
+    codes' own distribution in the place of the prior, in which a row between the classes is cheap.
+
     References
     ----------
-    Fisher, Statistical Methods for Research Workers, 1932, section 21.1, on combining p-values; the rate as a score
-    follows Alemi, Fischer and Dillon, Uncertainty in the Variational Information Bottleneck, 2018.
+    Fisher, Statistical Methods for Research Workers, 1932, section 21.1, on combining p-values; the exponential tail is
+    that of Pickands, Annals of Statistics, 1975, with shape 0; the bound is by Kolchinsky and Tracey, Estimating
+    Mixture Entropy with Pairwise Distances, 2017, equation 10; the rate as a score is by Alemi, Fischer and Dillon,
+    Uncertainty in the Variational Information Bottleneck, 2018.
 
     Examples
     --------
@@ -123,16 +136,46 @@ def outlier_scores(estimator, X, X_reference):
         raise TypeError(
             f"outlier_scores needs a classifier; got a {type(vib).__name__}, whose score_samples gives the rate alone."
         )
-    scores = 0.0
     inputs, reference = prepare(X), prepare(X_reference)
-    for measure in (vib.rate_samples, lambda rows: _predictive_entropy(vib, rows)):
-        ordinary = np.sort(measure(reference))
-        n_below = np.searchsorted(ordinary, measure(inputs), side="left")
-        scores = scores - np.log((len(ordinary) - n_below + 1) / (len(ordinary) + 1))
-    return scores
+    codes = vib.encode(reference)
+    if len(codes[0]) < 2:
+        raise ValueError("X_reference holds a single row: pass two or more ordinary rows.")
+    surprise = _surprises(vib.encode(inputs), codes), _surprises(codes, codes, among_themselves=True)
+    entropy = _predictive_entropies(vib, inputs), _predictive_entropies(vib, reference)
+    return -sum(_log_p_values(*measure) for measure in (surprise, entropy))
 
 
-def _predictive_entropy(vib, X):
+def _log_p_values(values, ordinary):
+    """Of shares of ordinary values; beyond their 90 % quantile, of an exponential tail."""
+    n_below = np.searchsorted(np.sort(ordinary), values, side="left")
+    log_p = np.log((len(ordinary) - n_below + 1) / (len(ordinary) + 1))
+    start = np.quantile(ordinary, TAIL_START)
+    tail = ordinary[ordinary > start] - start
+    if not len(tail):
+        return log_p
+    log_share = np.log((len(tail) + 1) / (len(ordinary) + 1))
+    return np.where(values > start, log_share - (values - start) / tail.mean(), log_p)
+
+
+def _surprises(codes, reference, among_themselves=False):
+    """-log of the mean of exp(-KL(q(z|x) || q(z|r))) over reference rows r, or over all but x itself, nats."""
+    (mu, sigma), (centers, widths) = ([part.astype(float) for part in pair] for pair in (codes, reference))
+    precision = widths**-2.0
+    constant = (0.5 * precision * centers**2 + np.log(widths)).sum(axis=1)
+    surprises, size = np.empty(len(mu)), max(1, PAIR_ELEMENTS // len(centers))
+    for start in range(0, len(mu), size):
+        rows = np.arange(start, min(start + size, len(mu)))
+        cross = 0.5 * (mu[rows] ** 2 + sigma[rows] ** 2) @ precision.T - mu[rows] @ (precision * centers).T + constant
+        divergences = cross - (0.5 + np.log(sigma[rows])).sum(axis=1, keepdims=True)
+        if among_themselves:
+            divergences[np.arange(len(rows)), rows] = np.inf
+        nearest = divergences.min(axis=1)
+        n_met = len(centers) - among_themselves
+        surprises[rows] = nearest - np.log(np.exp(nearest[:, None] - divergences).sum(axis=1) / n_met)
+    return surprises
+
+
+def _predictive_entropies(vib, X):
     """Entropy of each row's prediction, nats, summed over the labels of a multilabel target."""
     p = vib.predict_proba(X)
     p = np.stack([p, 1.0 - p]) if vib.n_outputs_ > 1 else p[None]

@@ -444,9 +444,30 @@ def test_outliers_score_higher_than_ordinary_rows():
     ordinary, unusual = outlier_scores(model, X[1200:], X[800:1200]), outlier_scores(model, noise, X[800:1200])
     assert np.median(unusual) > np.quantile(ordinary, 0.9)
     assert ordinary.min() >= 0.0
-    assert unusual.max() <= 2 * np.log(401)
+    assert outlier_scores(model, 1e3 * noise, X[800:1200]).min() > unusual.max()
     piped = make_pipeline(StandardScaler(), VIBClassifier(**FAST)).fit(X[:800], y[:800])
     assert outlier_scores(piped, noise, X[800:1200]).shape == (200,)
+    with pytest.raises(ValueError, match="single row"):
+        outlier_scores(model, noise, X[:1])
+
+
+class UndecidedCode:
+    """A Gaussian code of a classifier that says one half of everything."""
+
+    n_outputs_ = 1
+
+    def encode(self, X):
+        return X, np.ones_like(X)
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+def test_an_outlier_is_a_code_in_a_gap_even_where_the_prior_expects_it():
+    # two clusters of codes, 10 to the left and to the right; KL(N(a, 1) || N(b, 1)) = (a - b)^2 / 2
+    reference = np.repeat([[-10.0], [10.0]], 50, axis=0)
+    scores = outlier_scores(UndecidedCode(), np.array([[0.0], [10.0]]), reference)
+    np.testing.assert_allclose(scores, [np.log(101), 0.0])
 
 
 def test_an_estimate_is_a_float_that_keeps_its_error():

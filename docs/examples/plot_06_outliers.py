@@ -4,9 +4,9 @@ Which rows are unlike anything seen? Outliers by rate
 
 A row that the code cannot describe cheaply is a surprise. ``rate_samples`` is what
 each row costs, in nats, and ``score_samples``, its negative, passes through Pipelines
-like that of scikit-learn's outlier detectors. A classifier knows a second sign, the
-entropy of its prediction. The two see different things, and ``outlier_scores``
-combines them.
+like that of scikit-learn's outlier detectors. A classifier knows more: the entropy of
+its prediction, and which codes ordinary rows have. ``outlier_scores`` combines these
+two.
 """
 
 # %%
@@ -54,7 +54,7 @@ def entropies(rows):
 SCORES = {
     "rate": lambda rows: -model.score_samples(rows),
     "entropy": entropies,
-    "both (outlier_scores)": lambda rows: outlier_scores(model, rows, X_reference),
+    "outlier_scores": lambda rows: outlier_scores(model, rows, X_reference),
     "IsolationForest": lambda rows: -forest.score_samples(rows),
 }
 print("Area under the ROC curve" + "".join(f"{kind:>18s}" for kind in OUTLIERS))
@@ -72,7 +72,8 @@ for name, score in SCORES.items():
 # ---------
 # An unknown digit lies between the known ones, where the code is cheap and the
 # prediction undecided. Rows far out of the range of the training set cost many nats,
-# and may well be predicted with confidence.
+# and may well be predicted with confidence. ``outlier_scores`` compares codes with
+# those of ordinary rows instead of the prior, so a cheap code in a gap is strange, too.
 figure, (plane, curves) = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained")
 shown = {"known digits": X_known, **OUTLIERS}
 for (kind, rows), marker, color in zip(
@@ -87,9 +88,9 @@ plane.set(
     ylabel="entropy of the prediction (nats)",
 )
 plane.legend(loc="lower left", fontsize="small")
-ordinary = SCORES["both (outlier_scores)"](X_known)
+ordinary = SCORES["outlier_scores"](X_known)
 for (kind, rows), style in zip(OUTLIERS.items(), ("-", "--", ":"), strict=True):
-    values = np.concatenate([ordinary, SCORES["both (outlier_scores)"](rows)])
+    values = np.concatenate([ordinary, SCORES["outlier_scores"](rows)])
     labels = np.repeat([0, 1], [len(ordinary), len(rows)])
     RocCurveDisplay.from_predictions(
         labels, values, name=kind, ax=curves, curve_kwargs={"linestyle": style}
