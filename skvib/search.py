@@ -15,7 +15,6 @@ from skvib.base import BaseVIB, StrOptions
 from skvib.bounds import unwrapped
 from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
-from skvib.path import PathTraining
 from skvib.together import fit_together
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -132,9 +131,8 @@ class BetaSearchCV(GridSearchCV):
     param_grid : dict or list of dict, default=None
         As in GridSearchCV. By default 13 betas from 1e-5 to 1, evenly spaced in their logarithm.
     method : {"amortized", "exact"}, default="amortized"
-        How fits that differ in beta alone are trained: as one network conditioned on log(beta), or as one each.
-        With "amortized" the refit of the one VIB estimator trains all betas of the grid, too, and keeps the chosen one:
-        another network than the same parameters would give alone.
+        How fits that differ in beta alone are trained: as one network conditioned on log(beta), or as one each. The
+        refit is a fit of the chosen parameters alone in either case.
     selection : {"best", "1se"}, default="best"
         The candidate of the best mean score, or the most compressed one within a standard error of it.
     scoring : str, callable, list, tuple or dict, default=None
@@ -242,10 +240,9 @@ class BetaSearchCV(GridSearchCV):
         names = self._names_of_beta()
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
         refit = self._refit(grid)
-        with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit), fit_together(method=self.method):
-            betas = _betas_of(grid, names[0]) if self.method == "amortized" and len(names) == 1 else []
-            with PathTraining(betas), silent_codes_allowed():
-                super().fit(X, y, **params)
+        given = self._given(param_grid=grid, scoring=self._scoring(y), refit=refit)
+        with given, fit_together(method=self.method), silent_codes_allowed():
+            super().fit(X, y, **params)
         if self.selection == "1se":
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
@@ -342,10 +339,3 @@ class BetaSearchCV(GridSearchCV):
         if tags.regressor_tags is not None and self.scoring is None:
             tags.regressor_tags.poor_score = True  # the score is a log-likelihood, no R^2
         return tags
-
-
-def _betas_of(grid, name):
-    """The betas that an amortized refit trains: all positive ones of the grid."""
-    grids = [grid] if isinstance(grid, dict) else grid
-    betas = {float(beta) for part in grids for beta in part.get(name, ()) if beta > 0}
-    return sorted(betas) if len(betas) > 1 else []
