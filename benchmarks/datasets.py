@@ -75,6 +75,19 @@ def regression(name):
         return stored["X"], stored["y"], splits
 
 
+@cache
+def images(name):
+    """(X_train, y_train, X_test, y_test) of "mnist" or "fashion-mnist", pixels in [-1, 1], float32."""
+    parts = []
+    for part in ("train", "t10k"):
+        for kind, begin in (("images-idx3", 16), ("labels-idx1", 8)):
+            path = folder() / name / f"{part}-{kind}-ubyte.gz"
+            parts.append(np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=begin))
+    X_train, y_train, X_test, y_test = parts
+    scale = np.float32(127.5)
+    return X_train.reshape(-1, 784) / scale - 1, y_train, X_test.reshape(-1, 784) / scale - 1, y_test
+
+
 def texts(name):
     """Labels and strings of a file of texts, as "sst2_train"."""
     lines = gzip.decompress((folder() / "text" / f"{name}.tsv.gz").read_bytes()).decode("utf-8").split("\n")

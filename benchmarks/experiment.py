@@ -39,7 +39,10 @@ def complete(claim, command, run, settings, n_jobs=1):
 
 
 def in_a_process_of_its_own(function, *arguments):
-    """The figures that `function(*arguments)` returns, and the peak memory (MiB) of the process that ran it."""
+    """The figures that `function(*arguments)` returns, and the peak memory (MiB) of the process that ran it.
+
+    For runs of a script with `n_jobs=1`: a process cannot import the functions of a script from one of its workers.
+    """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_with_peak_memory, function, arguments).result()
 

@@ -1,0 +1,128 @@
+"""What a fitted model and its codes give away as beta grows: membership in the training set, and a removed attribute.
+
+Membership by LiRA (Carlini et al. 2022, online): 17 models, each row being in the random training sets of 8 of them;
+each in turn is the target, and the other 16 are its shadow models. The attribute is the sex of adult, which is not
+among the inputs; an attacker who knows it of 5000 training rows learns it from their mean codes or from a draw of them.
+``python benchmarks/bench_privacy.py``
+"""
+
+import numpy as np
+from datasets import classification
+from experiment import complete, verdict, write
+from scipy.stats import norm
+from scoring import standard_error
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.utils.parallel import Parallel, delayed
+
+from skvib import VIBClassifier, fit_together
+
+COMMAND = "python benchmarks/bench_privacy.py"
+BETAS = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+N_SHADOWS = 16
+POOLS = {"digits": 1797, "vehicle": 846, "credit-g": 1000, "letter": 4000, "phoneme": 4000}
+N_SEEDS, N_ROWS, N_KNOWN = 3, 10_000, 5000
+SEX = 9  # column of adult
+
+
+def run(part, data, beta, seed):
+    return membership(data, beta) if part == "membership" else attribute(beta, seed)
+
+
+def membership(data, beta):
+    table, rng = classification(data), np.random.default_rng(0)
+    pool = rng.permutation(len(table.y))[: POOLS[data]]
+    X, y = table.split(pool, pool)[:2]
+    order = rng.permuted(np.tile(np.arange(N_SHADOWS + 1), (len(y), 1)), axis=1).T
+    is_in = order < N_SHADOWS // 2
+    models = [VIBClassifier(beta=beta, random_state=k) for k in range(len(is_in))]
+    with fit_together():
+        models = Parallel()(delayed(model.fit)(X[row], y[row]) for model, row in zip(models, is_in, strict=True))
+    p = [model.predict_proba(X).astype(np.float64) for model in models]
+    accuracy = np.mean([np.mean(q[~row].argmax(1) == y[~row]) for q, row in zip(p, is_in, strict=True)])
+    logits = np.stack(
+        [logit(q[np.arange(len(y)), np.searchsorted(m.classes_, y)]) for q, m in zip(p, models, strict=True)]
+    )
+    aucs, low = zip(*(attack(logits, is_in, target) for target in range(len(models))), strict=True)
+    return {
+        "accuracy": float(accuracy),
+        "auc": float(np.mean(aucs)),
+        "auc_standard_error": standard_error(aucs),
+        "tpr_at_1_percent_fpr": float(np.mean(low)),
+    }
+
+
+def logit(p):
+    p = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.log(p) - np.log1p(-p)
+
+
+def attack(logits, is_in, target):
+    """AUC, and true positives at 1 % false ones, of the likelihood ratio of the target's confidences."""
+    others = np.arange(len(logits)) != target
+    log_ratio = 0.0
+    for sign, chosen in ((1, is_in[others]), (-1, ~is_in[others])):
+        values = np.where(chosen, logits[others], np.nan)
+        mean = np.nanmean(values, axis=0)
+        # one spread for all rows: 8 shadow models are too few for one each
+        spread = np.sqrt(np.nanmean((values - mean) ** 2))
+        log_ratio = log_ratio + sign * norm.logpdf(logits[target], mean, spread)
+    false, true, _ = roc_curve(is_in[target], log_ratio)
+    return roc_auc_score(is_in[target], log_ratio), np.interp(0.01, false, true)
+
+
+def attribute(beta, seed):
+    adult = classification("adult")
+    sex = np.unique(adult.X[:, SEX], return_inverse=True)[1]
+    kept = [k for k in range(adult.X.shape[1]) if k != SEX]
+    without = type(adult)(adult.X[:, kept], adult.y, [kept.index(k) for k in adult.categorical if k != SEX])
+    train = np.random.default_rng(seed).permutation(adult.n_train)[:N_ROWS]
+    test = np.arange(adult.n_train, len(adult.y))
+    X, y, X_test, y_test = without.split(train, test)
+    model = VIBClassifier(beta=beta, random_state=seed).fit(X, y)
+    views = {
+        "inputs": lambda rows: rows,
+        "transform": model.transform,
+        "sample_latent": lambda rows: model.sample_latent(rows)[0],
+    }
+    figures = {"accuracy": float(model.score(X_test, y_test)), "rate": model.rate_}
+    for name, view in views.items():
+        thief = HistGradientBoostingClassifier(random_state=0).fit(view(X[:N_KNOWN]), sex[train[:N_KNOWN]])
+        figures[f"auc_of_{name}"] = float(roc_auc_score(sex[test], thief.predict_proba(view(X_test))[:, 1]))
+    return figures
+
+
+def settings():
+    for beta in BETAS:
+        yield from ({"part": "membership", "data": data, "beta": beta, "seed": 0} for data in POOLS)
+        yield from ({"part": "attribute", "data": "adult", "beta": beta, "seed": seed} for seed in range(N_SEEDS))
+
+
+def summary(runs):
+    yield from (r for r in runs if r["part"] == "membership")
+    for beta in BETAS:
+        mine = [r for r in runs if r["part"] == "attribute" and r["beta"] == beta]
+        names = [name for name in mine[0] if name not in ("part", "data", "beta", "seed")]
+        means = {name: float(np.mean([m[name] for m in mine])) for name in names}
+        yield {"part": "attribute", "data": "adult", "beta": beta, **means}
+
+
+def verdicts(rows):
+    target = "at a beta that costs at most 1 point of accuracy, AUC - .5 is half of that at beta = 0"
+    for data in POOLS:
+        free, *priced = (row for row in rows if row["data"] == data)
+        allowed = [row for row in priced if row["accuracy"] >= free["accuracy"] - 0.01]
+        best = min(allowed, key=lambda row: row["auc"], default=free)
+        share = (best["auc"] - 0.5) / (free["auc"] - 0.5)
+        measured = f"beta {best['beta']:g}: AUC {best['auc']:.3f} against {free['auc']:.3f}, {share:.2f} of the excess"
+        yield verdict(f"{data}: {target}", measured, share <= 0.5)
+
+
+def main():
+    runs = complete("privacy", COMMAND, run, list(settings()), n_jobs=2)
+    rows = list(summary(runs))
+    write("privacy", rows, COMMAND, runs, 1, [*verdicts(rows)])
+
+
+if __name__ == "__main__":
+    main()
