@@ -491,9 +491,12 @@ def test_a_shared_network_can_go_on_as_a_plain_one(diabetes):
 
 
 def task_threads():
-    """Threads of tasks that do not come to their end by themselves."""
+    """Threads of tasks that do not come to their end by themselves.
+
+    Python lists a thread for good, "initial", if an interrupt falls into its `start` before there is one.
+    """
     for _ in range(500):
-        threads = [thread for thread in threading.enumerate() if thread.name == "skvib-task"]
+        threads = [thread for thread in threading.enumerate() if thread.name == "skvib-task" and thread.is_alive()]
         if not threads:
             break
         time.sleep(0.01)
