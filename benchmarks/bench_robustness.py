@@ -232,7 +232,7 @@ def compared(row, seeds):
         behind = [seed[method]["log_loss"] - seed["VIB"]["log_loss"] for seed in seeds]
         means = {name: float(np.mean([m[name] for m in mine])) for name in ("log_loss", "accuracy", "ece", "brier")}
         difference = {"behind_vib": float(np.mean(behind)), "behind_standard_error": standard_error(behind)}
-        yield {**row, "method": method, **means, **difference}
+        yield {**row, "seeds": len(mine), "method": method, **means, **difference}
 
 
 def verdicts(rows):

@@ -61,17 +61,17 @@ def run(part, value, method, repeat):
     n_rows = value if part == "rows" else BLOCK
     n_columns = value if part == "columns" else N_COLUMNS
     latent_dim = value if part == "latent size" else 32
-    return in_a_process_of_its_own(fit, n_rows, n_columns, latent_dim, method)
+    figures = in_a_process_of_its_own(fit, n_rows, n_columns, latent_dim, method)
+    if method == "VIBClassifier":
+        figures["floor"] = floor(n_rows * figures["epochs"], (n_columns, *HIDDEN), latent_dim)
+    return figures
 
 
 def fit(n_rows, n_columns, latent_dim, method):
     epochs = EPOCHS[n_rows] if n_columns < 10_000 else 2
     X, y = make_rows(n_rows, n_columns)
-    figures = {"seconds": timed_fit(model(method, epochs, latent_dim), X, y), "epochs": epochs}
-    figures["data_mebibytes"] = X.nbytes / 2**20
-    if method == "VIBClassifier":
-        figures["floor"] = floor(n_rows * epochs, (n_columns, *HIDDEN), latent_dim)
-    return figures
+    seconds = timed_fit(model(method, epochs, latent_dim), X, y)
+    return {"seconds": seconds, "epochs": epochs, "data_mebibytes": X.nbytes / 2**20}
 
 
 def floor(n_rows, sizes, latent_dim):
@@ -105,11 +105,10 @@ def quickest(work, n_times):
 def partial_fit(n_rows, method):
     """One pass over a file that is never read as a whole."""
     with tempfile.TemporaryDirectory() as folder:
-        path, shape = Path(folder) / "rows", (n_rows, N_COLUMNS)
-        written = np.memmap(path, np.float32, "w+", shape=shape)
-        for block, start in enumerate(range(0, n_rows, BLOCK)):
-            written[start : start + BLOCK] = make_rows(BLOCK, N_COLUMNS, seed=block)[0]
-        del written
+        path = Path(folder) / "rows"
+        with open(path, "wb") as file:
+            for block in range(n_rows // BLOCK):
+                file.write(make_rows(BLOCK, N_COLUMNS, seed=block)[0].tobytes())
         network, start_time = model(method, 1), time.perf_counter()
         for start in range(0, n_rows, BLOCK):
             offset = start * N_COLUMNS * FLOAT
