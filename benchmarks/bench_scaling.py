@@ -23,7 +23,7 @@ from sklearn.utils.parallel import Parallel, delayed
 from skvib import VIBClassifier, fit_together
 
 COMMAND = "python benchmarks/bench_scaling.py"
-HIDDEN, BATCH, N_COLUMNS, N_REPEATS, BLOCK = (256, 256), 200, 100, 3, 10_000
+HIDDEN, BATCH, N_COLUMNS, N_REPEATS, BLOCK = (256, 256), 200, 100, 2, 10_000
 EPOCHS = {1000: 50, 10_000: 20, 100_000: 4, 1_000_000: 1}
 VARIED = {
     "rows": (1000, 10_000, 100_000, 1_000_000),
