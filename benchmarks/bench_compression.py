@@ -6,12 +6,11 @@ validation rows. NCA learns from at most 2000 rows; LDA ends at one dimension le
 number of features. ``python benchmarks/bench_compression.py``
 """
 
-import time
-
 import numpy as np
-from bench_tabular import splits
-from datasets import TUNING_SETS, classification
+from bench_tabular import group_of, splits
+from datasets import classification
 from experiment import complete, verdict, write
+from scoring import means, timed_fit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
@@ -82,9 +81,7 @@ def largest(data, method):
 def run(data, split, method, dimensions):
     X_train, y_train, X_test, y_test = classification(data).split(*splits(data)[split])
     model = METHODS[method](dimensions, split)
-    start = time.perf_counter()
-    model.fit(X_train, y_train)
-    figures = {"seconds": time.perf_counter() - start}
+    figures = {"seconds": timed_fit(model, X_train, y_train)}
     codes, test_codes = model.transform(X_train), model.transform(X_test)
     figures |= accuracies(codes, y_train, test_codes, y_test)
     if method == "VIB":
@@ -102,7 +99,8 @@ def accuracies(codes, y, test_codes, y_test):
 def quantiser(codes, bits):
     """Rounds each dimension to a uniform grid, so fine that the entropy of the cells is its `bits`."""
     steps = np.array([step_of(column, b) for column, b in zip(codes.T, bits, strict=True)])
-    return lambda rows: np.where(np.isfinite(steps), np.round(rows / steps) * np.where(steps < np.inf, steps, 0.0), 0.0)
+    widths = np.where(np.isfinite(steps), steps, 0.0)
+    return lambda rows: np.round(rows / steps) * widths
 
 
 def step_of(values, bits):
@@ -132,22 +130,21 @@ def settings():
 
 def summary(runs):
     """k-NN by dimensions, every classifier at FEW dimensions (or all of the raw ones), and the quantised codes."""
-    means = {}
+    found = {}
     for data, method, d in dict.fromkeys((r["data"], r["method"], r["dimensions"]) for r in runs):
         mine = [r for r in runs if (r["data"], r["method"], r["dimensions"]) == (data, method, d)]
-        names = [name for name in mine[0] if name not in ("data", "split", "method", "dimensions")]
-        means[data, method, d] = {name: float(np.mean([m[name] for m in mine])) for name in names}
+        found[data, method, d] = means(mine, ("data", "split", "method", "dimensions"))
     for data in SETS:
-        about = {"data": data, "group": "tuning" if data in TUNING_SETS else "confirming"}
+        about = {"data": data, "group": group_of(data)}
         for method in METHODS:
-            knn = {str(d): means.get((data, method, d), {}).get("knn") for d in (*DIMENSIONS, None)}
+            knn = {str(d): found.get((data, method, d), {}).get("knn") for d in (*DIMENSIONS, None)}
             yield {"part": "knn", **about, "method": method, **knn}
         for method in METHODS:
-            found = means.get((data, method, None if method == "raw" else FEW))
-            if found:
-                yield {"part": "few", **about, "method": method, **found}
+            few = found.get((data, method, None if method == "raw" else FEW))
+            if few:
+                yield {"part": "few", **about, "method": method, **few}
         for d in DIMENSIONS:
-            yield {"part": "quantised", **about, "dimensions": d, **means[data, "VIB", d]}
+            yield {"part": "quantised", **about, "dimensions": d, **found[data, "VIB", d]}
 
 
 def verdicts(rows):

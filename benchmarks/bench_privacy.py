@@ -14,7 +14,7 @@ import numpy as np
 from datasets import classification
 from experiment import complete, verdict, write
 from scipy.stats import norm
-from scoring import standard_error
+from scoring import means, standard_error
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.utils.parallel import Parallel, delayed
@@ -107,9 +107,7 @@ def summary(runs):
     yield from (r for r in runs if r["part"] in TRAININGS)
     for beta in BETAS:
         mine = [r for r in runs if r["part"] == "attribute" and r["beta"] == beta]
-        names = [name for name in mine[0] if name not in ("part", "data", "beta", "seed")]
-        means = {name: float(np.mean([m[name] for m in mine])) for name in names}
-        yield {"part": "attribute", "data": "adult", "beta": beta, **means}
+        yield {"part": "attribute", "data": "adult", "beta": beta, **means(mine, ("part", "data", "beta", "seed"))}
 
 
 def verdicts(rows):

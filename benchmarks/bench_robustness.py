@@ -6,8 +6,6 @@ temperature and the ensemble are those of the twin with tuned weight decay; the 
 rows, which it does not train on. ``python benchmarks/bench_robustness.py``
 """
 
-import warnings
-
 import numpy as np
 import torch
 from datasets import images
@@ -262,7 +260,6 @@ def settings():
 
 
 def main():
-    warnings.simplefilter("ignore")
     runs = complete("robustness", COMMAND, run, list(settings()), n_jobs=2)
     rows = [*summary(runs)]
     write("robustness", rows, COMMAND, runs, 1, [*verdicts(rows)])

@@ -19,6 +19,11 @@ def standard_error(values):
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
+def means(runs, settings):
+    """Of every figure of runs that agree in what they hold, but for what was set."""
+    return {name: float(np.mean([run[name] for run in runs])) for name in runs[0] if name not in settings}
+
+
 def classification(model, X_train, y_train, X_test, y_test):
     """Figures of a classifier on test rows, after a fit on training rows."""
     seconds = timed_fit(model, X_train, y_train)
