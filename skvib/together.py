@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
+from queue import SimpleQueue
 
 import joblib
 from joblib._parallel_backends import FallbackToBackend
@@ -160,17 +161,21 @@ class _Call:
 
 
 class _Player:
-    """One who can have the turn."""
+    """One who can have the turn, and is told so by an item in a queue.
 
-    def __init__(self, lock):
-        self.turn, self.thread = threading.Condition(lock), threading.current_thread()
+    An interrupt may fall anywhere in Python code, within the methods of a threading.Condition, too, which then loses
+    what it notifies of. A SimpleQueue has none, and an item too many wakes a player who looks and waits on.
+    """
+
+    def __init__(self):
+        self.turn, self.thread = SimpleQueue(), threading.current_thread()
 
 
 class _Task(_Player):
     """A piece of work in a thread of its own."""
 
     def __init__(self, gathering, call, work, callback, train_in_turn):
-        super().__init__(gathering.lock)
+        super().__init__()
         self.gathering, self.call, self.callback = gathering, call, callback
         self.work = partial(call.context.copy().run, self._in_context, work, train_in_turn)
         self.thread, self.resumer = None, None
@@ -214,8 +219,7 @@ class _Gathering:
     """
 
     def __init__(self):
-        self.lock = threading.Lock()
-        self.owner = self.active = _Player(self.lock)
+        self.owner = self.active = _Player()
         self.ready, self.waiting, self.stored = deque(), [], {}
 
     # In the thread of whoever has the turn
@@ -267,12 +271,12 @@ class _Gathering:
             raise interrupt
 
     def _unwind(self, call):
-        with self.lock:
-            for task in call.tasks:
-                task.is_abandoned = True
-                task.turn.notify()
-        # an interrupted owner waits here for the task that has the turn
-        self._await_return(self.owner if self.active.thread is not threading.current_thread() else self.active)
+        for task in list(call.tasks):
+            task.is_abandoned = True
+            task.turn.put(None)
+        # an interrupted owner waits here for the task that has the turn, but may not have been told
+        self.active.turn.put(None)
+        self._await_turn(self.owner if self.active.thread is not threading.current_thread() else self.active)
         self.ready = deque(task for task in self.ready if task.call is not call)
         self.waiting = [task for task in self.waiting if task.call is not call]
         for task in list(call.tasks):
@@ -287,9 +291,8 @@ class _Gathering:
         if task.thread is None:
             self._start_thread(task)
         try:
-            with self.lock:
-                self.active = task
-            self._await_return(me)
+            self._give_turn(task)
+            self._await_turn(me)
         finally:
             _set_warning_state(state)
 
@@ -298,40 +301,42 @@ class _Gathering:
         try:
             thread.start()
         except RuntimeError as error:
+            if isinstance(error.__context__, KeyboardInterrupt):  # within start, which then ends in an error of its own
+                raise error.__context__ from None
             raise RuntimeError(
                 f"{len(self.waiting)} fits wait to be trained together, and the system gives no thread to one more. "
                 "Let fewer wait at a time: pass the search a number as pre_dispatch."
             ) from error
         task.thread = thread
 
-    def _await_return(self, me):
-        with self.lock:
-            while self.active is not me:
-                self.active.turn.notify()
-                me.turn.wait()
+    def _give_turn(self, player):
+        self.active = player
+        player.turn.put(None)
+
+    def _await_turn(self, me):
+        while self.active is not me:
+            me.turn.get()
 
     # In the thread of a task
 
     def await_first_turn(self, task):
         """Whether it came; not if the task was abandoned before."""
-        with self.lock:
-            while self.active is not task:
-                if task.is_abandoned:
-                    return False
-                task.turn.wait()
-            task.has_begun = True
-        return True
+        while True:
+            is_abandoned = task.is_abandoned  # read first: who has the turn already is not abandoned before it
+            if self.active is task:
+                task.has_begun = True
+                return True
+            if is_abandoned:
+                return False
+            task.turn.get()
 
     def _pass_turn(self, task):
         """Give the turn back, and return when it comes again."""
         if task.is_abandoned:
             raise _Abandoned
         state = _warning_state()
-        with self.lock:
-            self.active = task.resumer
-            self.active.turn.notify()
-            while self.active is not task:
-                task.turn.wait()
+        self._give_turn(task.resumer)
+        self._await_turn(task)
         _set_warning_state(state)
         if task.is_abandoned:
             raise _Abandoned
@@ -349,10 +354,8 @@ class _Gathering:
             if call.parent is not None and call.is_settled():
                 self.ready.append(call.parent)
                 call.parent = None
-        with self.lock:
-            task.is_finished = True
-            self.active = task.resumer
-            self.active.turn.notify()
+        task.is_finished = True
+        self._give_turn(task.resumer)
 
     # In the thread of the owner
 

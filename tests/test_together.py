@@ -3,6 +3,7 @@
 import faulthandler
 import random
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -593,3 +594,42 @@ def test_no_nesting_failure_or_interrupt_locks_anything():
         signal.signal(signal.SIGALRM, handler)
         faulthandler.cancel_dump_traceback_later()
     assert min(n_interrupted, n_failed, n_exact) > 10
+
+
+def interrupted_at(number):
+    """A trace function for one KeyboardInterrupt, at this line of those that hand over the turn."""
+
+    def trace(frame, event, argument):
+        nonlocal number
+        if frame.f_globals["__name__"] != "skvib.together":
+            return None
+        if event == "line":
+            number -= 1
+            if number < 0:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def test_an_interrupt_at_any_line_locks_nothing():
+    fit = ("fit", BETAS[0])
+    tree = ("call", [fit, ("call", [fit, ("plain", 0)])])
+    tracer, number, is_interrupted = sys.gettrace(), 0, True
+    faulthandler.dump_traceback_later(300, exit=True)
+    try:
+        while is_interrupted:
+            is_interrupted = False
+            sys.settrace(interrupted_at(number))
+            try:
+                with fit_together():
+                    work(tree)
+            except KeyboardInterrupt:
+                is_interrupted = True
+            finally:
+                sys.settrace(tracer)
+            assert not task_threads()
+            number += 1
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    assert number > 100
