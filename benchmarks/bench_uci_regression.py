@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 from datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
-from experiment import complete, stored_result, write
+from experiment import complete, stored_result, verdict, write
 from scoring import regression as score
 from scoring import standard_error, timed_fit
 from sklearn.compose import TransformedTargetRegressor
@@ -101,6 +101,23 @@ def summary(runs, published, data):
     yield {"data": data, "group": group, "method": "MC dropout, grid search, long training (published)", **means}
 
 
+def verdicts(rows):
+    """BetaSearchCV against the published tables, once it has run on all sets."""
+    table = {(row["data"], row["method"]): row for row in rows}
+    searches = [row for row in rows if row["method"] == "BetaSearchCV"]
+    n_sets = len(UCI_REGRESSION_SETS)
+    if len(searches) < n_sets:
+        return
+    for figure, label in (("rmse", "RMSE"), ("nll", "NLL")):
+        for rival in PUBLISHED:
+            ahead = sum(row[figure] < table[row["data"], f"{rival} (published)"][figure] for row in searches)
+            yield verdict(f"{label} ahead of {rival} on all sets", f"{ahead} of {n_sets}", ahead == n_sets)
+        behind, error = f"{figure}_behind_long_dropout", f"{figure}_behind_standard_error"
+        level = sum(row[behind] <= row[error] for row in searches)
+        target = f"{label} within a standard error of, or ahead of, long MC dropout on 5 of {n_sets}"
+        yield verdict(target, f"{level} of {n_sets}", level >= 5)
+
+
 def main(methods):
     wanted = [
         {"data": data, "split": split, "method": method}
@@ -111,7 +128,7 @@ def main(methods):
     complete("uci_regression", COMMAND, run, wanted, n_jobs=2)
     runs, published = stored_result("uci_regression")["runs"], table_of_deep_ensembles()
     rows = [row for data in UCI_REGRESSION_SETS for row in summary(runs, published, data)]
-    write("uci_regression", rows, COMMAND, runs, 1)
+    write("uci_regression", rows, COMMAND, runs, 1, [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ class Twin(ClassifierMixin, TransformerMixin, BaseEstimator):
         ema_decay=0.99,
         early_stopping=True,
         standardize=True,
-        autocast=False,
         random_state=0,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -45,7 +44,6 @@ class Twin(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.ema_decay = ema_decay
         self.early_stopping = early_stopping
         self.standardize = standardize
-        self.autocast = autocast
         self.random_state = random_state
 
     def fit(self, X, y):
@@ -79,9 +77,7 @@ class Twin(ClassifierMixin, TransformerMixin, BaseEstimator):
             progress = step / (self.max_iter * n_steps)
             optimizer.param_groups[0]["lr"] = self.learning_rate_init * 0.5 * (1 + math.cos(math.pi * progress))
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
-                output = network(x[rows])
-            self._criterion(output.float(), x[rows], target[rows], self.label_smoothing).backward()
+            self._criterion(network(x[rows]), x[rows], target[rows], self.label_smoothing).backward()
             for weight in weights:
                 if weight.ndim == 2:
                     weight.grad.add_(weight.detach(), alpha=self.alpha / len(x))

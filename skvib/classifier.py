@@ -70,7 +70,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     device : str, default="auto"
         "auto" is CUDA where there is one, else the CPU; or any torch device.
     autocast : {"bfloat16"} or None, default=None
-        Precision of the matrix products in training.
+        Precision of the matrix products in training. A CPU without AVX-512 is far slower with bfloat16.
     verbose : bool or int, default=False
         Print loss, distortion, rate and time left.
     random_state : int, RandomState instance or None, default=None
