@@ -97,7 +97,7 @@ def accuracies(codes, y, test_codes, y_test):
 
 
 def quantiser(codes, bits):
-    """Rounds each dimension to a uniform grid, so fine that the entropy of the cells is its `bits`."""
+    """Rounds each dimension to a uniform grid, so coarse that the entropy of the cells is its `bits`."""
     steps = np.array([step_of(column, b) for column, b in zip(codes.T, bits, strict=True)])
     widths = np.where(np.isfinite(steps), steps, 0.0)
     return lambda rows: np.round(rows / steps) * widths
@@ -120,16 +120,24 @@ def cell_entropy(values, step):
     return -(shares * np.log2(shares)).sum()
 
 
+def dimensions(data, method):
+    """To how many a method compresses; where it cannot have FEW, as many as it can, too."""
+    if method == "raw":
+        return (None,)
+    most = largest(data, method)
+    return sorted({d for d in DIMENSIONS if d <= most} | ({most} if most < FEW else set()))
+
+
 def settings():
     for data in SETS:
         for split in range(min(N_FOLDS, len(splits(data)))):
             for method in METHODS:
-                for d in (None,) if method == "raw" else [d for d in DIMENSIONS if d <= largest(data, method)]:
+                for d in dimensions(data, method):
                     yield {"data": data, "split": split, "method": method, "dimensions": d}
 
 
 def summary(runs):
-    """k-NN by dimensions, every classifier at FEW dimensions (or all of the raw ones), and the quantised codes."""
+    """k-NN by dimensions, every classifier at FEW dimensions (or all there are), and the quantised codes."""
     found = {}
     for data, method, d in dict.fromkeys((r["data"], r["method"], r["dimensions"]) for r in runs):
         mine = [r for r in runs if (r["data"], r["method"], r["dimensions"]) == (data, method, d)]
@@ -138,18 +146,18 @@ def summary(runs):
         about = {"data": data, "group": group_of(data)}
         for method in METHODS:
             knn = {str(d): found.get((data, method, d), {}).get("knn") for d in (*DIMENSIONS, None)}
-            yield {"part": "knn", **about, "method": method, **knn}
+            most = found.get((data, method, largest(data, method)), {}).get("knn")
+            yield {"part": "knn", **about, "method": method, **knn, "most": most}
         for method in METHODS:
-            few = found.get((data, method, None if method == "raw" else FEW))
-            if few:
-                yield {"part": "few", **about, "method": method, **few}
+            d = None if method == "raw" else min(FEW, largest(data, method))
+            yield {"part": "few", **about, "method": method, "dimensions": d, **found[data, method, d]}
         for d in DIMENSIONS:
             yield {"part": "quantised", **about, "dimensions": d, **found[data, "VIB", d]}
 
 
 def verdicts(rows):
     """The best k-NN of each method at few dimensions."""
-    few, won, lost = [str(d) for d in DIMENSIONS if d <= FEW], 0, []
+    few, won, lost = [*(str(d) for d in DIMENSIONS if d <= FEW), "most"], 0, []
     for data in SETS:
         mine = [row for row in rows if row["part"] == "knn" and row["data"] == data and row["method"] != "raw"]
         best = {row["method"]: max(row[d] or 0.0 for d in few) for row in mine}

@@ -83,10 +83,11 @@ def run(data, fold, change):
 
 
 def settings():
-    for change in CHANGES:
-        sets = TUNING_REGRESSION_SETS if change == "homoscedastic noise" else (*TUNING_SETS, *TUNING_REGRESSION_SETS)
-        for data in sorted(sets, key=lambda name: name != "letter"):
-            yield from ({"data": data, "fold": fold, "change": change} for fold in range(FOLDS.get(data, 5)))
+    for data in sorted((*TUNING_SETS, *TUNING_REGRESSION_SETS), key=lambda name: name != "letter"):
+        for fold in range(FOLDS.get(data, 5)):
+            for change in CHANGES:
+                if change != "homoscedastic noise" or data in TUNING_REGRESSION_SETS:
+                    yield {"data": data, "fold": fold, "change": change}
 
 
 def differences(runs, change, sets, measure):

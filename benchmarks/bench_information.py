@@ -60,7 +60,7 @@ def plane():
             X = rng.normal(size=(40_000, 4))
             y = np.sqrt(0.8) * X @ np.full(4, 0.5) + np.sqrt(0.2) * rng.normal(size=len(X))
             rows = {"X_val": X[20_000:], "y_val": y[20_000:]}
-            model = VIBRegressor(hidden_layer_sizes=(), random_state=seed)
+            model = VIBRegressor(hidden_layer_sizes=(), early_stopping=False, random_state=seed)
             measured = information_plane(beta_path(model, X[:20_000], y[:20_000], betas=betas, method=method, **rows))
             limits = gaussian_limit(X[20_000:], y[20_000:], betas)
             frontier = -0.5 * np.log1p(-0.8 * -np.expm1(-2 * measured.rate))

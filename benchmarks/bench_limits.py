@@ -52,10 +52,15 @@ def joint_table(name):
 
 
 def information_bottleneck(p_xy, beta, n_starts=30, n_steps=3000):
-    """The least H(Y|T) + beta I(X;T) that Blahut-Arimoto finds from random starts (Tishby et al. 1999)."""
+    """The least H(Y|T) + beta I(X;T) that Blahut-Arimoto finds (Tishby et al. 1999).
+
+    It starts from random codes, and from nearly T = X, from where alone it finds the optima of small beta.
+    """
     p_x = p_xy.sum(1)
     p_y_x = p_xy / p_x[:, None]
-    rng = np.random.default_rng(0)
+    rng, n_x = np.random.default_rng(0), len(p_x)
+    starts = [rng.dirichlet(np.full(n_x, 0.3), size=n_x) for _ in range(n_starts)]
+    starts.append(0.99 * np.eye(n_x) + 0.01 / n_x)
 
     def decoded(p_t_x):
         """log p(t), and the mean of log p(y|t) over p(y|x) for each x and t."""
@@ -64,8 +69,7 @@ def information_bottleneck(p_xy, beta, n_starts=30, n_steps=3000):
         return np.log(p_t), p_y_x @ np.log(np.maximum(p_y_t, 1e-300)).T
 
     losses = []
-    for _ in range(n_starts):
-        p_t_x = rng.dirichlet(np.full(len(p_x), 0.3), size=len(p_x))
+    for p_t_x in starts:
         for _ in range(n_steps):
             log_p_t, expected = decoded(p_t_x)
             logits = log_p_t + expected / beta
@@ -123,9 +127,11 @@ def main():
         verdict("within .01 nats of the Gaussian IB at every beta", f"{worst:.4f} nats at worst", worst <= 0.01)
     ]
     discrete = [run for run in runs if run["kind"] == "discrete"]
-    excess, of_prior = (max(run[name] for run in discrete) for name in ("excess", "of_the_prior"))
-    found = f"at most {excess:.3f} nats, of which up to {of_prior:.3f} are the prior's price"
-    verdicts.append(verdict("distance to the discrete IB, at least 3 tables, split", found, True))
+    worst = max(discrete, key=lambda run: run["excess"])
+    found = f"at most {worst['excess']:.3f} nats, of which {worst['of_the_prior']:.3f} are the prior's price"
+    is_above = min(run["remainder"] for run in discrete) > -1e-3
+    target = f"distance to the discrete IB, {len(TABLES)} tables, split; no code below its limit"
+    verdicts.append(verdict(target, found, is_above))
     write("limits", runs, COMMAND, runs, 1, verdicts)
 
 

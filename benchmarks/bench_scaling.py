@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiment import complete, in_a_process_of_its_own, write
+from experiment import complete, in_a_process_of_its_own, verdict, write
 from scoring import timed_fit
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.parallel import Parallel, delayed
@@ -163,9 +163,17 @@ def summary(runs):
             yield row
 
 
+def verdicts(rows):
+    peaks = [row["peak_mebibytes"] for row in rows if row["part"] == "partial_fit"]
+    measured = f"{peaks[0]:.0f} MiB at the fewest rows, {peaks[-1]:.0f} at the most"
+    yield verdict("partial_fit from a file in flat memory", measured, peaks[-1] <= 1.05 * peaks[0])
+    yield verdict("on a GPU, a fit at least 5 times as fast as skorch's", "no GPU could be had", None)
+
+
 def main():
     runs = complete("scaling", COMMAND, run, list(settings()))
-    write("scaling", list(summary(runs)), COMMAND, runs, os.cpu_count())
+    rows = list(summary(runs))
+    write("scaling", rows, COMMAND, runs, os.cpu_count(), [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 concrete, wine-quality-red and yacht are tuning sets of the defaults; energy, kin8nm and power-plant confirm them.
 BetaSearchCV chooses beta and the kind of noise by three folds of the training rows of each split. Below 2000 rows its
-VIBRegressor trains for 600 epochs, as was best on concrete and yacht. MLPRegressor and
+VIBRegressor trains for 600 epochs: better than the default 150 on concrete and yacht, which chose it. MLPRegressor and
 HistGradientBoostingRegressor have no likelihood; theirs is that of a normal distribution with the variance of the
 residuals of 5-fold predictions on the training rows. ``python benchmarks/bench_uci_regression.py``
 """
@@ -28,12 +28,12 @@ COMMAND = "python benchmarks/bench_uci_regression.py"
 N_SPLITS = 20
 LONG = {"max_iter": 600, "n_iter_no_change": 100}
 GRID = {"beta": [1e-3, 1e-2, 3e-2, 1e-1, 3e-1], "noise": ["heteroscedastic", "homoscedastic"]}
+SHORT_SEARCH, CHOOSING_SETS = "BetaSearchCV, 150 epochs", ("concrete", "yacht")
 PUBLISHED = {"PBP": "pbp", "MC dropout": "mcd", "deep ensembles": "de"}
 
 
-def search(seed, n_rows):
-    model = VIBRegressor(random_state=seed, **(LONG if n_rows < 2000 else {}))
-    return BetaSearchCV(model, GRID, cv=3)
+def search(seed, options):
+    return BetaSearchCV(VIBRegressor(random_state=seed, **options), GRID, cv=3)
 
 
 def mlp(seed, n_rows):
@@ -43,7 +43,8 @@ def mlp(seed, n_rows):
 
 METHODS = {
     "VIBRegressor": lambda seed, n_rows: VIBRegressor(random_state=seed),
-    "BetaSearchCV": search,
+    "BetaSearchCV": lambda seed, n_rows: search(seed, LONG if n_rows < 2000 else {}),
+    SHORT_SEARCH: lambda seed, n_rows: search(seed, {}),
     "MLPRegressor": mlp,
     "HistGradientBoosting": lambda seed, n_rows: HistGradientBoostingRegressor(random_state=seed),
 }
@@ -110,19 +111,23 @@ def verdicts(rows):
         return
     for figure, label in (("rmse", "RMSE"), ("nll", "NLL")):
         for rival in PUBLISHED:
-            ahead = sum(row[figure] < table[row["data"], f"{rival} (published)"][figure] for row in searches)
-            yield verdict(f"{label} ahead of {rival} on all sets", f"{ahead} of {n_sets}", ahead == n_sets)
+            lost = [r["data"] for r in searches if r[figure] >= table[r["data"], f"{rival} (published)"][figure]]
+            yield verdict(f"{label} ahead of {rival} on all sets", counted(n_sets, lost), not lost)
         behind, error = f"{figure}_behind_long_dropout", f"{figure}_behind_standard_error"
-        level = sum(row[behind] <= row[error] for row in searches)
+        lost = [row["data"] for row in searches if row[behind] > row[error]]
         target = f"{label} within a standard error of, or ahead of, long MC dropout on 5 of {n_sets}"
-        yield verdict(target, f"{level} of {n_sets}", level >= 5)
+        yield verdict(target, counted(n_sets, lost), len(lost) <= 1)
+
+
+def counted(n_sets, lost):
+    return f"{n_sets - len(lost)} of {n_sets}" + (f"; not {', '.join(lost)}" if lost else "")
 
 
 def main(methods):
     wanted = [
         {"data": data, "split": split, "method": method}
         for method in methods
-        for data in UCI_REGRESSION_SETS
+        for data in (CHOOSING_SETS if method == SHORT_SEARCH else UCI_REGRESSION_SETS)
         for split in range(N_SPLITS)
     ]
     complete("uci_regression", COMMAND, run, wanted, n_jobs=2)

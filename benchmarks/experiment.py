@@ -19,15 +19,15 @@ PACKAGES = ("skvib", "scikit-learn", "torch", "numpy", "skorch", "pytabkit")
 def complete(claim, command, run, settings, n_jobs=1):
     """The runs of a claim: for each dict of `settings`, itself and what `run(**setting)` returns.
 
-    Runs that results/<claim>.json holds are not repeated: delete it to begin anew. `n_jobs` processes work, with
-    their share of the CPUs as threads.
+    Runs that results/<claim>.json holds are not repeated: delete it to begin anew. One process works with all CPUs as
+    threads, or `n_jobs` processes with one each.
     """
     path, stored = RESULTS / f"{claim}.json", stored_result(claim)
     names = tuple(dict.fromkeys(name for setting in settings for name in setting))
     done = {tuple(old.get(name) for name in names): old for old in stored.get("runs", ())}
     wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
     missing = [key for key in wanted if key not in done]
-    n_threads = os.cpu_count() // n_jobs
+    n_threads = os.cpu_count() if n_jobs == 1 else 1
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads)))
     pool = joblib.Parallel(n_jobs, return_as="generator_unordered")
     finished = pool(joblib.delayed(_run)(run, key, wanted[key], n_threads) for key in missing)
