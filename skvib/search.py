@@ -118,7 +118,7 @@ def _chosen_has(method):
 
 
 class BetaSearchCV(GridSearchCV):
-    """Choose beta by cross-validation, in about the time of a few fits.
+    """Choose beta by cross-validation, all folds and betas in one training.
 
     It is a GridSearchCV, whose fits are trained together (`fit_together`), with what a search over beta needs as
     defaults: the grid, the score, and the choice of the most compressed model that predicts as well as the best.

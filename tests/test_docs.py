@@ -60,6 +60,15 @@ def test_the_benchmarks_page_shows_every_result():
     assert shown == {path.stem for path in (ROOT / "benchmarks" / "results").glob("*.json")}
 
 
+def test_the_tables_of_the_readme_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from tables import renewed
+
+    text = (ROOT / "README.md").read_text()
+    assert text.count("<!-- results:") > 1
+    assert renewed(text) == text
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_the_command_of_a_result_exists(path):
     script = json.loads(path.read_text())["command"].split()[1]

@@ -1,21 +1,9 @@
 """Directives of benchmarks/results/<claim>.json: `results`, a table with the command behind it, and `verdicts`."""
 
-import json
-from pathlib import Path
-
 from docutils.parsers.rst import directives
+from experiment import RESULTS, stored_result
 from sphinx.util.docutils import SphinxDirective
-
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
-
-
-def cell(value):
-    """A value as a reader wants to see it."""
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value)
+from tables import table
 
 
 def csv_table(rows):
@@ -31,18 +19,15 @@ class Results(SphinxDirective):
     option_spec = {"columns": directives.unchanged_required, "where": directives.unchanged}
 
     def run(self):
-        path = RESULTS / f"{self.arguments[0]}.json"
-        self.env.note_dependency(str(path))
-        found = json.loads(path.read_text())
-        columns = dict(line.split(" = ", 1) for line in self.options["columns"].splitlines() if line)
-        rows = [row for row in found["rows"] if all(key in row for key in columns)]
-        for condition in self.options.get("where", "").splitlines():
-            key, value = condition.split(" = ")
-            rows = [row for row in rows if str(row.get(key)) == value]
-        if not rows:
-            raise self.error(f"no row of {path.name} has the columns {list(columns)}")
+        claim = self.arguments[0]
+        self.env.note_dependency(str(RESULTS / f"{claim}.json"))
+        found = stored_result(claim)
+        try:
+            rows = table(claim, self.options["columns"].splitlines(), self.options.get("where", "").splitlines())
+        except ValueError as error:
+            raise self.error(str(error)) from error
         versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-        text = csv_table([columns.values(), *([cell(row[key]) for key in columns] for row in rows)])
+        text = csv_table(rows)
         text += ["", f"``{found['command']}`` on {found['machine']}, with Python {found['python']}, {versions}."]
         return self.parse_text_to_nodes("\n".join(text))
 
@@ -54,7 +39,7 @@ class Verdicts(SphinxDirective):
         rows = []
         for path in sorted(RESULTS.glob("*.json")):
             self.env.note_dependency(str(path))
-            found = json.loads(path.read_text())
+            found = stored_result(path.stem)
             rows += [[found["claim"], *verdict.values()] for verdict in found.get("verdicts", ())]
         return self.parse_text_to_nodes("\n".join(csv_table([["benchmark", "target", "measured", "verdict"], *rows])))
 

@@ -4,8 +4,8 @@ Choose beta: how much information is worth its price?
 
 ``beta`` is the price of a nat. Too low, and the code keeps noise; too high, and it
 forgets the label. One training shows all of it: ``beta_path`` fits a network that
-knows every beta, and ``BetaSearchCV`` chooses one by cross-validation, in about the
-time of a few fits. Digits first, then a regression.
+knows every beta, and ``BetaSearchCV`` chooses one by cross-validation, all folds in
+one training. Digits first, then a regression.
 """
 
 # %%
