@@ -56,7 +56,8 @@ def logit_of_the_label(model, X, y):
     """log p_y - log(1 - p_y), the second by the sum of the others, so that it does not round to infinity."""
     p = model.predict_proba(X.astype(np.float64))
     of_y = model.classes_ == y[:, None]
-    return np.log(p[of_y]) - np.log(np.where(of_y, 0.0, p).sum(axis=1))
+    tiny = np.finfo(np.float32).tiny
+    return np.log(np.maximum(p[of_y], tiny)) - np.log(np.maximum(np.where(of_y, 0.0, p).sum(axis=1), tiny))
 
 
 def attack(logits, is_in, target):
