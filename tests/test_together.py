@@ -620,14 +620,14 @@ def test_an_interrupt_at_any_line_locks_nothing():
     try:
         while is_interrupted:
             is_interrupted = False
-            sys.settrace(interrupted_at(number))
-            try:
-                with fit_together():
+            with fit_together():
+                sys.settrace(interrupted_at(number))
+                try:
                     work(tree)
-            except KeyboardInterrupt:
-                is_interrupted = True
-            finally:
-                sys.settrace(tracer)
+                except KeyboardInterrupt:
+                    is_interrupted = True
+                finally:
+                    sys.settrace(tracer)
             assert not task_threads()
             number += 1
     finally:
