@@ -120,7 +120,7 @@ def cell_entropy(values, step):
     return -(shares * np.log2(shares)).sum()
 
 
-def dimensions(data, method):
+def dimensions_of(data, method):
     """To how many a method compresses; where it cannot have FEW, as many as it can, too."""
     if method == "raw":
         return (None,)
@@ -132,7 +132,7 @@ def settings():
     for data in SETS:
         for split in range(min(N_FOLDS, len(splits(data)))):
             for method in METHODS:
-                for d in dimensions(data, method):
+                for d in dimensions_of(data, method):
                     yield {"data": data, "split": split, "method": method, "dimensions": d}
 
 

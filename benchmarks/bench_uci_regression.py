@@ -91,7 +91,8 @@ def long_dropout(data):
 def summary(runs, published, data):
     group = "tuning" if data in TUNING_REGRESSION_SETS else "confirming"
     bar = long_dropout(data)
-    for method, of in {"BetaSearchCV": search_of(data), **dict(zip(METHODS, METHODS, strict=True))}.items():
+    for method in ("BetaSearchCV", *METHODS):
+        of = search_of(data) if method == "BetaSearchCV" else method
         mine = {r["split"]: (r["rmse"], r["nll"]) for r in runs if r["data"] == data and r["method"] == of}
         if len(mine) < N_SPLITS or (method in SEARCHES and group == "confirming"):
             continue
