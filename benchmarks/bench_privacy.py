@@ -63,6 +63,9 @@ def logit_of_the_label(model, X, y):
 def attack(logits, is_in, target):
     """AUC, and true positives at 1 % false ones, of the likelihood ratio of the target's confidences."""
     others = np.arange(len(logits)) != target
+    # by chance a row or two was in all shadow models or in none, which says nothing of the other case
+    known = is_in[others].any(axis=0) & ~is_in[others].all(axis=0)
+    logits, is_in = logits[:, known], is_in[:, known]
     log_ratio = 0.0
     for sign, chosen in ((1, is_in[others]), (-1, ~is_in[others])):
         values = np.where(chosen, logits[others], np.nan)
