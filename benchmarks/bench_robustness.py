@@ -38,7 +38,6 @@ GRIDS = {
 PIXEL_NOISE = (0.5, 1.0)  # standard deviation; pixels lie in [-1, 1]
 MISSING = (0.25, 0.5)  # share of the pixels that are set to 0
 RADII = {"digits": (0.5, 1.0), "mnist": (1.0, 2.0)}  # of adversaries, L2
-LOSSES = {"log_loss": "behind", "noisy_log_loss": "noisy_behind"}
 N_ATTACKED, N_ATTACK_STEPS, N_DRAWS = 200, 100, 16
 
 
@@ -242,10 +241,9 @@ def compared(row, seeds):
         mine = [seed[method] for seed in seeds]
         names = [n for n in ("log_loss", "accuracy", "ece", "brier", "noisy_log_loss") if n in mine[0]]
         figures = {name: float(np.mean([m[name] for m in mine])) for name in names}
-        for loss, name in LOSSES.items():
-            if loss in figures:
-                behind = [seed[method][loss] - seed["VIB"][loss] for seed in seeds]
-                figures |= {f"{name}_vib": float(np.mean(behind)), f"{name}_standard_error": standard_error(behind)}
+        for loss in (name for name in names if name.endswith("log_loss")):
+            behind, key = [seed[method][loss] - seed["VIB"][loss] for seed in seeds], loss.replace("log_loss", "behind")
+            figures |= {f"{key}_vib": float(np.mean(behind)), f"{key}_standard_error": standard_error(behind)}
         yield {**row, "seeds": len(mine), "method": method, **figures}
 
 
