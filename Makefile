@@ -1,5 +1,7 @@
 PYTHON ?= python3
 OLDEST_SCIKIT_LEARN = 1.6.1
+# the longest pages first, so that both workers end together
+TESTS = docs/getting_started.rst README.md docs/user_guide tests skvib
 # two workers, each with a thread of its own: OpenMP threads that spin on a core in use would slow both
 TWO_WORKERS = OMP_NUM_THREADS=1
 
@@ -12,7 +14,7 @@ test: .venv/installed
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	$(TWO_WORKERS) SCIPY_ARRAY_API=1 .venv/bin/python -m pytest -n 2 --dist worksteal --doctest-modules --doctest-glob=README.md --doctest-glob="*.rst" \
-		--cov --cov-report=term --cov-fail-under=95 tests skvib README.md docs/getting_started.rst docs/user_guide
+		--cov --cov-report=term --cov-fail-under=95 $(TESTS)
 
 # the contract once more, with the oldest scikit-learn that setup.cfg allows
 test-oldest: .venv-oldest/installed
