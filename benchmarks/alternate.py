@@ -1,4 +1,4 @@
-"""Timing side by side: each contender in a process of its own, runs in turn, medians and ratios.
+"""Timing side by side: each contender in a process of its own, runs in turn; medians, and geometric means of ratios.
 
 Processes keep the thread pools of NumPy and torch apart; the one whose turn it is not sleeps.
 """
@@ -54,7 +54,7 @@ def alternate(tasks, n_threads, n_runs=5):
     return {
         name: {
             "seconds": statistics.median(times),
-            "ratio": statistics.median(time / other for time, other in zip(times, base, strict=True)),
+            "ratio": statistics.geometric_mean(time / other for time, other in zip(times, base, strict=True)),
         }
         for name, times in seconds.items()
     }

@@ -156,25 +156,25 @@ def summary(runs):
 
 
 def verdicts(rows):
-    """The best k-NN of each method at few dimensions."""
-    few, won, lost = [*(str(d) for d in DIMENSIONS if d <= FEW), "most"], 0, []
+    """k-NN of each method at FEW dimensions, or as many as it can have."""
+    won, lost = 0, []
     for data in SETS:
-        mine = [row for row in rows if row["part"] == "knn" and row["data"] == data and row["method"] != "raw"]
-        best = {row["method"]: max(row[d] or 0.0 for d in few) for row in mine}
+        mine = [row for row in rows if row["part"] == "few" and row["data"] == data and row["method"] != "raw"]
+        best = {row["method"]: row["knn"] for row in mine}
         first = max(best, key=best.get)
         won += best["VIB"] == best[first]
         if best["VIB"] < best[first]:
             lost.append(f"{data} ({first} {best[first]:.4f}, VIB {best['VIB']:.4f})")
     measured = f"{won} of {len(SETS)}; not {', '.join(lost)}"
     yield verdict(
-        f"best k-NN at {FEW} dimensions or less on two thirds of the sets", measured, 3 * won >= 2 * len(SETS)
+        f"best k-NN at {FEW} dimensions, or all that a method can have, on two thirds of the sets", measured, 3 * won >= 2 * len(SETS)
     )
 
 
 def main():
     runs = complete("compression", COMMAND, run, list(settings()), n_jobs=2)
     rows = list(summary(runs))
-    write("compression", rows, COMMAND, runs, 1, [*verdicts(rows)])
+    write("compression", rows, COMMAND, runs, [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def summary(runs, change):
 
 def main():
     runs = complete("defaults", COMMAND, run, list(settings()), n_jobs=2)
-    write("defaults", [summary(runs, change) for change in CHANGES if change != "the defaults"], COMMAND, runs, 1)
+    write("defaults", [summary(runs, change) for change in CHANGES if change != "the defaults"], COMMAND, runs)
 
 
 if __name__ == "__main__":

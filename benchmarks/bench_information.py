@@ -9,7 +9,7 @@ import resource
 import time
 
 import numpy as np
-from experiment import stored_result, write
+from experiment import in_a_process_of_its_own, stored_result, write
 
 from skvib import (
     VIBClassifier,
@@ -83,22 +83,29 @@ def features():
         yield {"beta": beta, "kept_relevant": float(kept[:2].min()), "kept_irrelevant": float(kept[2:].max())}
 
 
+MEASURES = {
+    "mutual_information": lambda model, X, y: mutual_information(model, X, y),
+    "feature_information": lambda model, X, y: feature_information(model, X, y),
+    "outlier_scores": lambda model, X, y: outlier_scores(model, X, X[:5000]),
+}
+
+
 def million():
+    for name in MEASURES:
+        yield {"measure": name, **in_a_process_of_its_own(measure, name)}
+
+
+def measure(name):
+    """Seconds, and memory beyond the peak of all that came before."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(1_000_000, 20)).astype(np.float32)
+    X = rng.standard_normal((1_000_000, 20), dtype=np.float32)
     y = (X[:, 0] + X[:, 1] ** 2 + rng.normal(size=len(X)) > 1).astype(int)
     model = VIBClassifier(max_iter=3, beta=0.01, random_state=0).fit(X[:5000], y[:5000])
-    measures = {
-        "mutual_information": lambda: mutual_information(model, X, y),
-        "feature_information": lambda: feature_information(model, X, y),
-        "outlier_scores": lambda: outlier_scores(model, X, X[:5000]),
-    }
-    for name, measure in measures.items():
-        before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-        measure()
-        seconds = time.perf_counter() - start
-        added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        yield {"measure": name, "seconds": seconds, "mebibytes_added": added / 1024}
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    MEASURES[name](model, X, y)
+    seconds = time.perf_counter() - start
+    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"seconds": seconds, "mebibytes_added": added / 1024}
 
 
 if __name__ == "__main__":

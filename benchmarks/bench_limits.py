@@ -132,7 +132,7 @@ def main():
     is_above = min(run["remainder"] for run in discrete) > -1e-3
     target = f"distance to the discrete IB, {len(TABLES)} tables, split; no code below its limit"
     verdicts.append(verdict(target, found, is_above))
-    write("limits", runs, COMMAND, runs, 1, verdicts)
+    write("limits", runs, COMMAND, runs, verdicts)
 
 
 if __name__ == "__main__":

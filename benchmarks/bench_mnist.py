@@ -158,7 +158,7 @@ def main():
     ]
     runs = complete("mnist", COMMAND, run, [*tuning, *tests], n_jobs=2)
     rows = list(summary(runs))
-    write("mnist", rows, COMMAND, runs, 1, [*verdicts(rows)])
+    write("mnist", rows, COMMAND, runs, [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -119,14 +119,14 @@ def verdicts(rows):
         best = min(allowed, key=lambda row: row["auc"], default=free)
         share = (best["auc"] - 0.5) / (free["auc"] - 0.5)
         measured = f"beta {best['beta']:g}: AUC {best['auc']:.3f} against {free['auc']:.3f}, {share:.2f} of the excess"
-        of = data if part == "membership" else f"{data}, all epochs"
+        of = data if part == "membership" else f"{data}, all epochs (added)"
         yield verdict(f"{of}: {target}", measured, share <= 0.5)
 
 
 def main():
     runs = complete("privacy", COMMAND, run, list(settings()), n_jobs=2)
     rows = list(summary(runs))
-    write("privacy", rows, COMMAND, runs, 1, [*verdicts(rows)])
+    write("privacy", rows, COMMAND, runs, [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ once a step) at the rate of a copy. ``partial_fit`` takes blocks of 10,000 rows 
 ``python benchmarks/bench_scaling.py``
 """
 
-import os
 import tempfile
 import time
 from itertools import pairwise
@@ -173,7 +172,7 @@ def verdicts(rows):
 def main():
     runs = complete("scaling", COMMAND, run, list(settings()))
     rows = list(summary(runs))
-    write("scaling", rows, COMMAND, runs, os.cpu_count(), [*verdicts(rows)])
+    write("scaling", rows, COMMAND, runs, [*verdicts(rows)])
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ def complete(claim, command, run, settings, n_jobs=1):
     threads, or `n_jobs` processes with one each.
     """
     path, stored = RESULTS / f"{claim}.json", stored_result(claim)
+    tables = {name: stored[name] for name in ("verdicts", "rows") if name in stored}
     names = tuple(dict.fromkeys(name for setting in settings for name in setting))
     done = {tuple(old.get(name) for name in names): old for old in stored.get("runs", ())}
     wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
@@ -34,7 +35,7 @@ def complete(claim, command, run, settings, n_jobs=1):
     for index, (key, figures) in enumerate(finished, 1):
         done[key] = {**wanted[key], **figures}
         print(f"{index}/{len(missing)}", *(_short(item) for item in done[key].items()), flush=True)
-        _save(path, {**_provenance(claim, command, n_threads), "rows": stored["rows"], "runs": [*done.values()]})
+        _save(path, {**_provenance(claim, command, n_threads), **tables, "runs": [*done.values()]})
     return [done[key] for key in wanted]
 
 
@@ -73,9 +74,10 @@ def verdict(target, measured, met):
     return {"target": target, "measured": measured, "verdict": {True: "met", False: "missed", None: "open"}[met]}
 
 
-def write(claim, rows, command, runs=None, n_threads=None, verdicts=()):
-    """Print a table and write results/<claim>.json."""
-    result = {**_provenance(claim, command, n_threads), "verdicts": list(verdicts), "rows": rows}
+def write(claim, rows, command, runs=None, verdicts=()):
+    """Print a table and write results/<claim>.json; what `complete` kept stays that of the machine that ran it."""
+    about = _provenance(claim, command) if runs is None else stored_result(claim)
+    result = {**about, "verdicts": list(verdicts), "rows": rows}
     _save(RESULTS / f"{claim}.json", result if runs is None else {**result, "runs": runs})
     for row in (*rows, *verdicts):
         print(*(_short(item) for item in row.items()))
@@ -99,7 +101,7 @@ def _short(item):
     return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
 
 
-def _provenance(claim, command, n_threads):
+def _provenance(claim, command, n_threads=None):
     versions = {}
     for name in PACKAGES:
         try:
