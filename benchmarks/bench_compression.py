@@ -167,7 +167,9 @@ def verdicts(rows):
             lost.append(f"{data} ({first} {best[first]:.4f}, VIB {best['VIB']:.4f})")
     measured = f"{won} of {len(SETS)}; not {', '.join(lost)}"
     yield verdict(
-        f"best k-NN at {FEW} dimensions, or all that a method can have, on two thirds of the sets", measured, 3 * won >= 2 * len(SETS)
+        f"best k-NN at {FEW} dimensions, or all that a method can have, on two thirds of the sets",
+        measured,
+        3 * won >= 2 * len(SETS),
     )
 
 
