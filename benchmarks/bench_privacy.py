@@ -112,7 +112,7 @@ def summary(runs):
 
 
 def verdicts(rows):
-    target = "at a beta that costs at most 1 point of accuracy, AUC - .5 is half of that at beta = 0"
+    target = "AUC - .5 half of that at beta = 0, for at most 1 point of accuracy"
     for part, data in product(TRAININGS, POOLS):
         free, *priced = (row for row in rows if row["part"] == part and row["data"] == data)
         allowed = [row for row in priced if row["accuracy"] >= free["accuracy"] - 0.01]

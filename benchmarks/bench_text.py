@@ -116,7 +116,9 @@ def verdicts(rows):
         mine, linear, mlp = (cells[data, m] for m in ("VIBClassifier", "LogisticRegression", "MLPClassifier"))
         points = 100 * (linear["accuracy"] - mine["accuracy"])
         yield verdict(
-            f"{data}: at most .3 points below LogisticRegression", f"{points:.2f} points below", points <= 0.3
+            f"{data}: accuracy at most .3 points below LogisticRegression's",
+            f"{abs(points):.2f} points {'below' if points > 0 else 'above'}",
+            points <= 0.3,
         )
         losses = mine["log_loss"], linear["log_loss"]
         measured = f"{losses[0]:.3f} against {losses[1]:.3f}"
