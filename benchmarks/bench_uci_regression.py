@@ -1,8 +1,8 @@
 """Regression on the 20 standard splits: RMSE and negative log-likelihood beside the published tables.
 
 concrete, wine-quality-red and yacht are tuning sets of the defaults; energy, kin8nm and power-plant confirm them.
-BetaSearchCV chooses beta and the kind of noise by three folds of the training rows of each split. Below 1000 training
-rows its VIBRegressor trains for 600 epochs instead of 150, as the tuning sets ask for, on which both are shown.
+BetaSearchCV chooses beta and the kind of noise by three folds of the training rows of each split; where these are
+few, and long trainings cheap, the number of epochs, too.
 MLPRegressor, HistGradientBoostingRegressor and LinearRegression have no likelihood; theirs is that of a normal
 distribution with the variance of the residuals of 5-fold predictions on the training rows.
 ``python benchmarks/bench_uci_regression.py``
@@ -28,9 +28,8 @@ from skvib import BetaSearchCV, VIBRegressor
 
 COMMAND = "python benchmarks/bench_uci_regression.py"
 N_SPLITS = 20
-LONG, LONG_BELOW = {"max_iter": 600, "n_iter_no_change": 100}, 1000
 GRID = {"beta": [1e-3, 1e-2, 3e-2, 1e-1, 3e-1], "noise": ["heteroscedastic", "homoscedastic"]}
-SEARCHES = {"BetaSearchCV, 150 epochs": {}, "BetaSearchCV, 600 epochs": LONG}
+FEW, EPOCHS = 2000, {"max_iter": [150, 600], "n_iter_no_change": [100]}
 PUBLISHED = {"PBP": "pbp", "MC dropout": "mcd", "deep ensembles": "de"}
 
 
@@ -44,17 +43,7 @@ RIVALS = {
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
     "least squares": lambda seed: LinearRegression(),
 }
-METHODS = ("VIBRegressor", *SEARCHES, *RIVALS)
-
-
-def search_of(data):
-    """Which of the searches is for a set of this size."""
-    n_rows = len(regression(data)[2][0][0])
-    return next(name for name, options in SEARCHES.items() if (n_rows < LONG_BELOW) == bool(options))
-
-
-def runs_on(method, data):
-    return method not in SEARCHES or data in TUNING_REGRESSION_SETS or method == search_of(data)
+METHODS = ("VIBRegressor", "BetaSearchCV", *RIVALS)
 
 
 def run(data, split, method):
@@ -63,8 +52,10 @@ def run(data, split, method):
     parts = X[train], y[train], X[test], y[test]
     if method in RIVALS:
         return score_with_residuals(RIVALS[method](split), *parts)
-    model = VIBRegressor(random_state=split, **SEARCHES.get(method, {}))
-    return score(BetaSearchCV(model, GRID, cv=3) if method in SEARCHES else model, *parts)
+    model = VIBRegressor(random_state=split)
+    if method == "BetaSearchCV":
+        model = BetaSearchCV(model, GRID | EPOCHS if len(train) < FEW else GRID, cv=3)
+    return score(model, *parts)
 
 
 def score_with_residuals(model, X_train, y_train, X_test, y_test):
@@ -91,10 +82,9 @@ def long_dropout(data):
 def summary(runs, published, data):
     group = "tuning" if data in TUNING_REGRESSION_SETS else "confirming"
     bar = long_dropout(data)
-    for method in ("BetaSearchCV", *METHODS):
-        of = search_of(data) if method == "BetaSearchCV" else method
-        mine = {r["split"]: (r["rmse"], r["nll"]) for r in runs if r["data"] == data and r["method"] == of}
-        if len(mine) < N_SPLITS or (method in SEARCHES and group == "confirming"):
+    for method in METHODS:
+        mine = {r["split"]: (r["rmse"], r["nll"]) for r in runs if r["data"] == data and r["method"] == method}
+        if len(mine) < N_SPLITS:
             continue
         values = np.array([mine[k] for k in range(N_SPLITS)])
         row = {"data": data, "group": group, "method": method}
@@ -139,12 +129,11 @@ def main(methods):
         for method in methods
         for data in UCI_REGRESSION_SETS
         for split in range(N_SPLITS)
-        if runs_on(method, data)
     ]
     complete("uci_regression", COMMAND, run, wanted, n_jobs=2)
     runs, published = stored_result("uci_regression")["runs"], table_of_deep_ensembles()
     rows = [row for data in UCI_REGRESSION_SETS for row in summary(runs, published, data)]
-    write("uci_regression", rows, COMMAND, runs, 1, [*verdicts(rows)])
+    write("uci_regression", rows, COMMAND, runs, [*verdicts(rows)])
 
 
 if __name__ == "__main__":
