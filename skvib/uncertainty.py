@@ -159,19 +159,26 @@ def _log_p_values(values, ordinary):
 
 def _surprises(codes, reference, among_themselves=False):
     """-log of the mean of exp(-KL(q(z|x) || q(z|r))) over reference rows r, or over all but x itself, nats."""
-    (mu, sigma), (centers, widths) = ([part.astype(float) for part in pair] for pair in (codes, reference))
+    centers, widths = (part.astype(float) for part in reference)
     precision = widths**-2.0
+    of_squares_and_means = np.hstack([0.5 * precision, -precision * centers]).T
     constant = (0.5 * precision * centers**2 + np.log(widths)).sum(axis=1)
-    surprises, size = np.empty(len(mu)), max(1, PAIR_ELEMENTS // len(centers))
-    for start in range(0, len(mu), size):
-        rows = np.arange(start, min(start + size, len(mu)))
-        cross = 0.5 * (mu[rows] ** 2 + sigma[rows] ** 2) @ precision.T - mu[rows] @ (precision * centers).T + constant
-        divergences = cross - (0.5 + np.log(sigma[rows])).sum(axis=1, keepdims=True)
+    n_met = len(centers) - among_themselves
+    surprises, size = np.empty(len(codes[0])), max(1, PAIR_ELEMENTS // len(centers))
+    for start in range(0, len(surprises), size):
+        chunk = slice(start, start + size)
+        mu, sigma = (part[chunk].astype(float) for part in codes)
+        cross = np.hstack([mu**2 + sigma**2, mu]) @ of_squares_and_means
+        cross += constant
         if among_themselves:
-            divergences[np.arange(len(rows)), rows] = np.inf
-        nearest = divergences.min(axis=1)
-        n_met = len(centers) - among_themselves
-        surprises[rows] = nearest - np.log(np.exp(nearest[:, None] - divergences).sum(axis=1) / n_met)
+            own = np.arange(len(mu))
+            cross[own, start + own] = np.inf
+        nearest = cross.min(axis=1)
+        # single precision is a quarter of the time; what is too far for it adds nothing
+        with np.errstate(over="ignore"):
+            beyond = np.subtract(nearest[:, None], cross, out=cross).astype(np.float32)
+        share = np.exp(beyond, out=beyond).sum(axis=1) / n_met
+        surprises[chunk] = nearest - np.log(share) - (0.5 + np.log(sigma)).sum(axis=1)
     return surprises
 
 
