@@ -69,10 +69,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         X = canonical(validate_data(self, X, reset=False, **self._input_rules()))
         self._check_shape(X)
         network, chunks = self._inference(X)
-        parts = [function(network, network(chunk)) for chunk in chunks]
-        if isinstance(parts[0], tuple):
-            return tuple(torch.cat(part).cpu().numpy() for part in zip(*parts, strict=True))
-        return torch.cat(parts).cpu().numpy() if len(parts) > 1 else parts[0].cpu().numpy()
+        return _gathered((function(network, network(chunk)) for chunk in chunks), X.shape[0])
 
     def _map_draws(self, X, function):
         """`function(likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
@@ -276,6 +273,21 @@ def sparse_rows(X, mean, scale, dtype):
         torch.from_numpy((X.data / scale[X.indices]).astype(dtype)),
         torch.from_numpy((mean / scale).astype(dtype)),
     )
+
+
+def _gathered(chunks, n_rows):
+    """Tensors, or tuples of them, of some rows each as NumPy arrays of all rows, which are filled as they come."""
+    wholes, start = None, 0
+    for chunk in chunks:
+        parts = chunk if isinstance(chunk, tuple) else (chunk,)
+        if wholes is None:
+            wholes = [part.new_empty((n_rows, *part.shape[1:]), device="cpu") for part in parts]
+        stop = start + len(parts[0])
+        for whole, part in zip(wholes, parts, strict=True):
+            whole[start:stop] = part
+        start = stop
+    arrays = tuple(whole.numpy() for whole in wholes)
+    return arrays if isinstance(chunk, tuple) else arrays[0]
 
 
 def _chunks_of(X, network, n_points):
