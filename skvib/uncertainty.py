@@ -174,7 +174,7 @@ def _surprises(codes, reference, among_themselves=False):
             own = np.arange(len(mu))
             cross[own, start + own] = np.inf
         nearest = cross.min(axis=1)
-        # single precision is a quarter of the time; what is too far for it adds nothing
+        # the exponentials are what is slow; what is too far for single precision adds nothing
         with np.errstate(over="ignore"):
             beyond = np.subtract(nearest[:, None], cross, out=cross).astype(np.float32)
         share = np.exp(beyond, out=beyond).sum(axis=1) / n_met
