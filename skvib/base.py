@@ -294,16 +294,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             candidates = np.flatnonzero(np.bincount(classes)[classes] > 1)
             n_smaller_part = len(candidates) * min(self.validation_fraction, 1 - self.validation_fraction)
             strata = classes[candidates] if n_smaller_part >= len(np.unique(classes[candidates])) else None
+        if np.ceil(self.validation_fraction * len(candidates)) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
         _, held_out = train_test_split(
             candidates,
             test_size=self.validation_fraction,
             random_state=0 if self.random_state is None else self._seed,
             stratify=strata,
         )
-        if len(held_out) < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
         held_out, train_part = np.sort(held_out), np.setdiff1d(np.arange(len(rows)), held_out)
         validation = X, targets, rows[held_out], weights[held_out]
         return rows[train_part], weights[train_part], validation

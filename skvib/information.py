@@ -4,6 +4,7 @@ Everything here asks fitted estimators through their public methods alone. Z is 
 rate, D the distortion.
 """
 
+import math
 import warnings
 from dataclasses import dataclass, fields
 from numbers import Integral
@@ -31,7 +32,7 @@ from skvib.bounds import (
 from skvib.monitor import silent_codes_allowed
 from skvib.rows import with_columns_of
 
-NATS_IN = {"nats": 1.0, "bits": np.log(2.0)}
+NATS_IN = {"nats": 1.0, "bits": math.log(2.0)}
 ACTIVE_NATS = 0.01
 
 

@@ -171,6 +171,7 @@ def test_bits_are_nats_over_log_two(classifier, two_of_four):
     for name in ("rate", "x_lower", "x_upper", "y_lower", "y_infonce", "entropy"):
         assert getattr(bits, name) * np.log(2) == pytest.approx(getattr(nats, name))
     assert bits.rate.standard_error * np.log(2) == pytest.approx(nats.rate.standard_error)
+    assert type(bits.entropy) is type(nats.entropy) is float
 
 
 def test_a_row_of_weight_two_is_two_rows_and_of_weight_zero_none(classifier, two_of_four):

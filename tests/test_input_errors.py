@@ -110,6 +110,8 @@ def test_validation_sets(estimator, data):
         clone(estimator).fit(X, y, X_val=X, y_val=y[:5])
     with pytest.raises(ValueError, match="The validation set is too small"):
         clone(estimator).set_params(early_stopping=True).fit(X[:3], [0, 0, 0])
+    with pytest.raises(ValueError, match="The validation set is too small"):
+        VIBClassifier(early_stopping=True).fit(X[:3], [0, 1, 2])
 
 
 @both
