@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from skvib.nn.network import Architecture
+from skvib.nn.objective import loss_terms
 from skvib.nn.problem import SCHEDULES, Pool, Problem, Rows, Settings, available_device, resolve_device
-from skvib.nn.trainer import train
+from skvib.nn.trainer import CLOSED_SHARE, train
 
 
 def make_settings(**changes):
@@ -79,6 +80,26 @@ def test_a_network_trains_the_same_alone_or_in_a_stack(stop_on, ema_decay, n_tra
     for problem, in_stack in zip(problems, together, strict=True):
         (alone,) = train([problem], settings)
         assert_same_training(alone, in_stack, 1e-9)
+
+
+def test_networks_that_stopped_leave_the_stack(monkeypatch):
+    sizes = []
+
+    def counting(network, *rest):
+        sizes.append(network.n_networks)
+        return loss_terms(network, *rest)
+
+    monkeypatch.setattr("skvib.nn.trainer.loss_terms", counting)
+    settings = make_settings(max_iter=25, stop_on="loss", tol=3e-2, ema_decay=0.9)
+    problems = [make_problem(seed, latent_dim=1 + seed, betas=(10.0**-seed,)) for seed in range(6)]
+    trainings = train(problems, settings)
+    stopped = sorted(training.n_epochs for training in trainings)
+    assert stopped[0] < stopped[-1]
+    assert sizes[0] == 6
+    assert sizes[-1] == sum(n == stopped[-1] for n in stopped)
+    assert sum(sizes) * (1 - CLOSED_SHARE) < problems[0].n_steps * sum(stopped) <= sum(sizes)
+    for problem, in_stack in zip(problems, trainings, strict=True):
+        assert_same_training(*train([problem], settings), in_stack, 1e-9)
 
 
 def test_position_and_width_of_the_stack_change_nothing():

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,19 +17,8 @@ from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
-from skvib.nn.problem import (
-    Fit,
-    History,
-    Monitor,
-    Pool,
-    Problem,
-    Settings,
-    State,
-    Training,
-    available_device,
-    pad,
-    stack,
-)
+from skvib.nn.problem import Fit, Monitor, Pool, Problem, Settings, State, Training, available_device, pad, stack
+from skvib.nn.progress import Checkpoint, Progress
 
 ADAM = {
     "fused": True,
@@ -41,7 +29,7 @@ ADAM = {
     "weight_decay": 0.0,
     "maximize": False,
 }
-DIVERGED_FACTOR = 1e3  # times the loss of the first batch
+CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 # nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
 
@@ -83,7 +71,7 @@ def _stack_key(problem: Problem) -> tuple:
 
 
 class _Stack:
-    """M networks in training; `reasons[m]` is None while network m trains.
+    """M networks in training, and the progress of each.
 
     `network` is what trains; `plain` is what it is at one beta: itself, or what it folds into.
     """
@@ -125,7 +113,7 @@ class _Stack:
 
     def _start(self, values: Tensor) -> None:
         dims = [problem.latent_dim for problem in self.problems]
-        self.columns = [self.weights.columns_of(dim).to(values.device) for dim in dims]
+        self.columns = [self._columns_of(dim) for dim in dims]
         self.plain_columns = [self.plain_weights.columns_of(dim).to(values.device) for dim in dims]
         self.moments = [torch.zeros_like(values), torch.zeros_like(values)]
         for m, problem in enumerate(self.problems):
@@ -137,46 +125,74 @@ class _Stack:
                     rows[m, self.columns[m]] = stored.to(rows)
         start = self.problems[0].start
         self.n_epochs_before = start.n_epochs if start else 0
+        self.n_total = self.settings.max_iter * self.n_steps
+        self.n_warm = 0 if start else math.ceil(self.settings.beta_warmup * self.n_total)
         self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
         self.average = values.clone() if self.settings.ema_decay else None
-        self.best, self.best_scores = values.clone(), [-math.inf] * len(self.problems)
-        self.best_reached = [-math.inf] * len(self.problems)
-        self.best_epochs = [0] * len(self.problems)
-        self.second_best = [(0, weights) for weights in self.best]
         self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
         self.lowest_losses = torch.full_like(self.betas, math.inf)
-        self.n_no_change = [0] * len(self.problems)
-        self.first_losses: list[float] = []
-        self.reasons: list[str | None] = [None] * len(self.problems)
-        self.kept = values.clone()
-        self.states: list[State | None] = [None] * len(self.problems)
-        names = ("loss", "distortion", "rate")
-        self.failures: dict[int, Exception] = {}
-        self.histories: list[list[History]] = [[{n: [] for n in names} for _ in p.betas] for p in self.problems]
+        self.progress = [Progress(p.betas, self._own(values, m)) for m, p in enumerate(self.problems)]
+
+    def _columns_of(self, latent_dim: int) -> Tensor | slice:
+        """Those of a network in the stack's matrix of weights; a slice is faster where it has all."""
+        columns, values = self.weights.columns_of(latent_dim), self.weights.values
+        return slice(None) if len(columns) == values.shape[1] else columns.to(values.device)
+
+    def _own(self, rows: Tensor, m: int) -> Tensor:
+        """A copy of what network m has of rows (M, P) like those of the weights."""
+        own = rows[m, self.columns[m]]
+        return own.clone() if isinstance(self.columns[m], slice) else own
 
     def run(self) -> list[Training | Exception]:
-        settings, n_total = self.settings, self.settings.max_iter * self.n_steps
-        n_warm = 0 if self.problems[0].start else math.ceil(settings.beta_warmup * n_total)
+        training = self
         try:
-            for epoch in range(settings.max_iter):
-                self._begin()
-                terms = []
-                for index, (batch, beta) in enumerate(self._batches(epoch), epoch * self.n_steps):
-                    warmth = min(1.0, (index + 1) / n_warm) if n_warm else 1.0
-                    distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
-                    terms.append((distortion_and_rate, beta, batch.weight))
-                    rate = settings.learning_rate_init * settings.schedule(index / n_total)
-                    self._update(rate, index)
-                self._record(terms)
-                self._judge(is_warm=(epoch + 1) * self.n_steps > n_warm)
-                if all(self.reasons):
+            for epoch in range(self.settings.max_iter):
+                training._train_epoch(epoch)
+                if not training._open():
                     break
+                if training._is_worth_shrinking():
+                    training = training._of_the_open()
         except KeyboardInterrupt:
-            self._close("interrupted")
-        self._close("max_iter")
-        if len(self.problems) == 1 and self.failures:
-            raise self.failures[0]
-        return [self.failures.get(m, training) for m, training in enumerate(self._results())]
+            training._close("interrupted")
+        training._close("max_iter")
+        if len(self.progress) == 1 and self.progress[0].failure is not None:
+            raise self.progress[0].failure
+        return [p.failure or result for p, result in zip(self.progress, self._results(), strict=True)]
+
+    def _is_worth_shrinking(self) -> bool:
+        """Networks conditioned on beta stay together: they are few, and stop with the last of their betas."""
+        return self.prices is None and len(self._open()) <= (1 - CLOSED_SHARE) * len(self.problems)
+
+    def _train_epoch(self, epoch: int) -> None:
+        self._begin()
+        terms = []
+        for index, (batch, beta) in enumerate(self._batches(epoch), epoch * self.n_steps):
+            warmth = min(1.0, (index + 1) / self.n_warm) if self.n_warm else 1.0
+            distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
+            terms.append((distortion_and_rate, beta, batch.weight))
+            rate = self.settings.learning_rate_init * self.settings.schedule(index / self.n_total)
+            self._update(rate, index)
+        self._record(terms)
+        self._judge(is_warm=(epoch + 1) * self.n_steps > self.n_warm)
+
+    def _of_the_open(self) -> _Stack:
+        """A stack of the networks that still train, as they stand, whose progress is theirs here."""
+        problems = []
+        for m in self._open():
+            rows = {"rows": self.pool.members[m], "validation": self.validation and self.validation.members[m]}
+            problems.append(replace(self.problems[m], start=self._state(m, self._own(self.weights.values, m)), **rows))
+        smaller = _Stack(problems, self.settings)
+        smaller.n_epochs_before, smaller.n_warm = self.n_epochs_before, self.n_warm
+        for n, m in enumerate(self._open()):
+            smaller.progress[n] = self.progress[m]
+            if self.average is not None:
+                smaller.average[n, smaller.columns[n]] = self._own(self.average, m)
+        return smaller
+
+    def _state(self, m: int, weights: Tensor) -> State:
+        """From where network m could go on with these weights."""
+        moments = (self._own(rows, m).cpu() for rows in self.moments)
+        return State(weights.cpu(), *moments, int(self.step), self.n_epochs_before + self.progress[m].n_epochs)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
@@ -238,9 +254,11 @@ class _Stack:
 
         Of a network conditioned on beta, each beta of its path gets the mean of the rows that drew one near it.
         """
-        if not self.first_losses:
+        if not self.progress[0].n_epochs:
             (distortion, rate), beta, _ = terms[0]
-            self.first_losses = ((distortion + beta * rate).sum(-1) / self.n_rows[0].squeeze(1)).tolist()
+            first_losses = (distortion + beta * rate).sum(-1) / self.n_rows[0].squeeze(1)
+            for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
+                progress.first_loss = loss
         values, weights = torch.cat([t for t, _, _ in terms], -1), torch.cat([w for *_, w in terms], -1)
         if self.prices is None:
             means = values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
@@ -249,13 +267,8 @@ class _Stack:
         scores = None if self.validation is None else self._validation_scores(rates=means[1])
         means = means.tolist()
         for m in self._open():
-            for k, (history, beta) in enumerate(zip(self.histories[m], self.problems[m].betas, strict=True)):
-                distortion, rate = means[0][m][k], means[1][m][k]
-                history["distortion"].append(distortion)
-                history["rate"].append(rate)
-                history["loss"].append(distortion + beta * rate)
-                if scores is not None:
-                    history.setdefault("validation_log_likelihood", []).append(scores[k][m])
+            likelihoods = None if scores is None else [of_beta[m] for of_beta in scores]
+            self.progress[m].record(means[0][m], means[1][m], likelihoods)
 
     def _means_by_beta(self, values: Tensor, weights: Tensor, beta: Tensor) -> Tensor:
         """Means (2, M, K) of the terms (2, M, n) over the rows whose beta is nearest to each of the path."""
@@ -305,7 +318,7 @@ class _Stack:
 
     def _keep_best(self, k: int, losses: Tensor) -> None:
         """Keep the plain networks of the k-th betas, as last folded, whose validation loss is their lowest so far."""
-        is_open = torch.tensor([reason is None for reason in self.reasons], device=losses.device)
+        is_open = torch.tensor([progress.reason is None for progress in self.progress], device=losses.device)
         better = is_open & (losses < self.lowest_losses[:, k])
         before = self.plain_weights.values if self.best_plain[k] is None else self.best_plain[k]
         self.best_plain[k] = torch.where(better[:, None], self.plain_weights.values, before)
@@ -315,42 +328,27 @@ class _Stack:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
         by_validation, stop_on = self.settings.stop_on == "validation", self.settings.stop_on
         for m in self._open():
-            histories = self.histories[m]
-            epoch, loss = len(histories[0]["loss"]), fmean(history["loss"][-1] for history in histories)
-            score = self._validation_score(m) if by_validation else -loss
+            progress = self.progress[m]
+            score = progress.validation_score if by_validation else -progress.loss
             stops = self._watch(m, partial(self._end_epoch, m))
-            if m in self.failures:
+            if progress.failure is not None:
                 continue
-            limit = DIVERGED_FACTOR * max(1.0, abs(self.first_losses[m]))
-            if not abs(loss) <= limit or math.isnan(score):
-                if by_validation and self.best_epochs[m] == epoch - 1:
-                    # this epoch began with these weights, so they may be what diverged
-                    self.best_epochs[m], self.best[m] = self.second_best[m]
+            if progress.has_diverged or math.isnan(score):
+                if by_validation:
+                    progress.distrust_last()
                 self._close("diverged", m)
                 continue
             # a path goes on while one of its betas improves
             reached = score if self.best_plain[0] is None else -float(self.lowest_losses[m].mean())
-            stalls = reached < self.best_reached[m] + self.settings.tol
-            self.best_reached[m] = max(reached, self.best_reached[m])
-            self.n_no_change[m] = self.n_no_change[m] + 1 if stalls and is_warm else 0
-            if score > self.best_scores[m]:
-                self.second_best[m] = self.best_epochs[m], self.best[m].clone()
-                self.best_scores[m] = score
+            progress.count(reached, self.settings.tol, is_warm)
+            if score > progress.best_score:
                 # a training loss is that of the weights with which the epoch began
-                self.best_epochs[m] = epoch if by_validation else epoch - 1
-                self.best[m] = self._current()[m] if by_validation else self.begun[m]
-            if stop_on and self.n_no_change[m] > self.settings.n_iter_no_change:
+                epoch = progress.n_epochs if by_validation else progress.n_epochs - 1
+                progress.keep(score, epoch, self._own(self._current() if by_validation else self.begun, m))
+            if stop_on and progress.n_no_change > self.settings.n_iter_no_change:
                 self._close("converged", m)
             elif stops and all(stops):
                 self._close("monitor", m)
-
-    def _validation_score(self, m: int) -> float:
-        """Log-likelihood of the validation rows, less the price of the training rows' rate.
-
-        Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
-        """
-        priced = zip(self.problems[m].betas, self.histories[m], strict=True)
-        return fmean(h["validation_log_likelihood"][-1] - beta * h["rate"][-1] for beta, h in priced)
 
     def _begin(self) -> None:
         self.begun = self._current().clone()
@@ -358,48 +356,45 @@ class _Stack:
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
     def _end_epoch(self, m: int, k: int, monitor: Monitor) -> bool:
-        return monitor.end_epoch(self.histories[m][k], partial(self._snapshot, m, k))
+        return monitor.end_epoch(self.progress[m].histories[k], partial(self._snapshot, m, k))
 
     def _watch(self, m: int, call: Callable[[int, Monitor], Any]) -> list[Any]:
         """What each monitor of a network answers; a network whose monitor fails is closed."""
         try:
             return [call(k, monitor) for k, monitor in enumerate(self.problems[m].monitors) if monitor is not None]
         except Exception as error:
-            self.failures[m] = error
+            self.progress[m].failure = error
             self._close("monitor", m)
             return []
 
     def _open(self) -> list[int]:
-        return [m for m, reason in enumerate(self.reasons) if reason is None]
+        return [m for m, progress in enumerate(self.progress) if progress.reason is None]
 
     def _close(self, reason: str, network: int | None = None) -> None:
         """Settle the weights of one network, or of all that still train."""
         for m in self._open() if network is None else [network]:
-            latest, n_epochs = self._current()[m], len(self.histories[m][0]["loss"])
-            finite = bool(torch.isfinite(latest).all())
-            self.reasons[m] = reason if finite else "diverged"
-            validated = self.settings.stop_on == "validation" and self.best_epochs[m] > 0
-            use_best = validated or self.reasons[m] == "diverged"
-            self.kept[m] = self.best[m] if use_best else latest
-            if not use_best:
-                self.best_epochs[m] = n_epochs
-            own = (rows[m, self.columns[m]].cpu() for rows in (self.kept, *self.moments))
-            self.states[m] = State(*own, int(self.step), self.n_epochs_before + n_epochs)
+            progress, latest = self.progress[m], self._own(self._current(), m)
+            progress.reason = reason if bool(torch.isfinite(latest).all()) else "diverged"
+            is_validated = self.settings.stop_on == "validation" and progress.best.epoch > 0
+            if not is_validated and progress.reason != "diverged":
+                progress.best = Checkpoint(progress.n_epochs, latest)
+            progress.state = self._state(m, progress.best.weights)
 
     def _results(self) -> list[Training]:
-        self.weights.values.copy_(self.kept)
+        for m, progress in enumerate(self.progress):
+            self.weights.values[m, self.columns[m]] = progress.best.weights
         fits = [self._fits(k) for k in range(self.betas.shape[1])]
         return [
             Training(
                 problem.betas,
-                self.states[m],
+                progress.state,
                 tuple(fits_of_beta[m] for fits_of_beta in fits),
-                len(self.histories[m][0]["loss"]),
-                self.best_epochs[m],
-                self.n_no_change[m],
-                self.reasons[m],
+                progress.n_epochs,
+                progress.best.epoch,
+                progress.n_no_change,
+                progress.reason,
             )
-            for m, problem in enumerate(self.problems)
+            for m, (problem, progress) in enumerate(zip(self.problems, self.progress, strict=True))
         ]
 
     def _fits(self, k: int) -> list[Fit]:
@@ -409,11 +404,11 @@ class _Stack:
         network = self._fold(k)
         if self.best_plain[k] is not None:
             values = self.plain_weights.values
-            trusted = torch.tensor([[reason != "diverged"] for reason in self.reasons], device=values.device)
+            trusted = torch.tensor([[p.reason != "diverged"] for p in self.progress], device=values.device)
             values.copy_(torch.where(trusted, self.best_plain[k], values))
         distortion, rates = distortion_and_rates(network, self.pool, self.points, self.generators)
         return [
-            Fit(self._plain_weights_of(m), self.histories[m][k], float(distortion[m]), rates[m, :dim].cpu())
+            Fit(self._plain_weights_of(m), self.progress[m].histories[k], float(distortion[m]), rates[m, :dim].cpu())
             for m, dim in enumerate(self.network.bottleneck.latent_dims)
         ]
 

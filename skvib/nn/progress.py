@@ -1,0 +1,85 @@
+"""How far the training of one network has come: its history, its best weights, and why it ended."""
+
+from __future__ import annotations
+
+import math
+from statistics import fmean
+from typing import NamedTuple
+
+from torch import Tensor
+
+from skvib.nn.problem import History, State
+
+DIVERGED_FACTOR = 1e3  # times the loss of the first batch
+
+
+class Checkpoint(NamedTuple):
+    """Weights (P,) of a network alone, after so many epochs."""
+
+    epoch: int
+    weights: Tensor
+
+
+class Progress:
+    """A history for each beta, and the best weights; `reason` is None while the network trains.
+
+    Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
+    """
+
+    def __init__(self, betas: tuple[float, ...], weights: Tensor) -> None:
+        self.betas = betas
+        self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in betas]
+        self.best = self.second_best = Checkpoint(0, weights)
+        self.best_score = self.best_reached = -math.inf
+        self.first_loss = math.nan
+        self.n_no_change = 0
+        self.reason: str | None = None
+        self.state: State | None = None
+        self.failure: Exception | None = None
+
+    @property
+    def n_epochs(self) -> int:
+        return len(self.histories[0]["loss"])
+
+    def record(self, distortions: list[float], rates: list[float], likelihoods: list[float] | None) -> None:
+        """Means of an epoch, and log-likelihoods of the validation rows, if there are some; one for each beta."""
+        for beta, history, distortion, rate in zip(self.betas, self.histories, distortions, rates, strict=True):
+            history["distortion"].append(distortion)
+            history["rate"].append(rate)
+            history["loss"].append(distortion + beta * rate)
+        if likelihoods is not None:
+            for history, likelihood in zip(self.histories, likelihoods, strict=True):
+                history.setdefault("validation_log_likelihood", []).append(likelihood)
+
+    @property
+    def loss(self) -> float:
+        """That of the last epoch."""
+        return fmean(history["loss"][-1] for history in self.histories)
+
+    @property
+    def validation_score(self) -> float:
+        """Log-likelihood of the validation rows, less the price of the training rows' rate, after the last epoch.
+
+        Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
+        """
+        priced = zip(self.betas, self.histories, strict=True)
+        return fmean(h["validation_log_likelihood"][-1] - beta * h["rate"][-1] for beta, h in priced)
+
+    @property
+    def has_diverged(self) -> bool:
+        return not abs(self.loss) <= DIVERGED_FACTOR * max(1.0, abs(self.first_loss))
+
+    def count(self, reached: float, tol: float, is_warm: bool) -> None:
+        """Epochs in a row that brought less than `tol`, from the end of the warm-up on."""
+        stalls = reached < self.best_reached + tol
+        self.best_reached = max(reached, self.best_reached)
+        self.n_no_change = self.n_no_change + 1 if stalls and is_warm else 0
+
+    def keep(self, score: float, epoch: int, weights: Tensor) -> None:
+        """The best weights so far, and those before them."""
+        self.best_score, self.second_best, self.best = score, self.best, Checkpoint(epoch, weights)
+
+    def distrust_last(self) -> None:
+        """Go back from weights with which a diverging epoch began: they may be what diverged."""
+        if self.best.epoch == self.n_epochs - 1:
+            self.best = self.second_best
