@@ -7,14 +7,14 @@ writes a results file and starts where it was stopped. ``paths`` reads pendigits
 SKVIB_DATA names.
 """
 
-import sys
+import argparse
 import time
 import warnings
 from functools import partial
 
 import numpy as np
 from datasets import classification, regression
-from experiment import in_a_process_of_its_own, stored_result, write
+from experiment import complete_parts, in_a_process_of_its_own
 from scoring import standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
@@ -34,7 +34,7 @@ LOADERS = {
     "friedman1": partial(make_friedman1, 10_000, noise=1.0, random_state=0),
     "kin8nm": lambda: regression("kin8nm")[:2],
     "pendigits": lambda: pendigits(),
-    "20k x 40": lambda: twenty_thousand(),
+    "20k x 40, noisy": lambda: twenty_thousand(),
 }
 REGRESSION = ("diabetes", "friedman1", "kin8nm")
 
@@ -72,15 +72,10 @@ def compare_paths(name):
     held_out = {"X_val": X_val, "y_val": y_val}
     batches = int(np.ceil(len(X) / np.clip(len(X) / 8, 32, 200)))  # batch_size="auto"
     epochs = STEPS // batches
-    start = time.perf_counter()
     exact = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, method="exact", **held_out)
-    seconds = time.perf_counter() - start
-    start = time.perf_counter()
     amortized = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, **held_out)
-    amortized_seconds = time.perf_counter() - start
     for k, beta in enumerate(BETAS):
-        row = {"set": name, "beta": float(beta), "steps": batches * epochs}
-        row |= {"seconds_exact": seconds, "seconds_amortized": amortized_seconds}
+        row = {"beta": float(beta), "steps": batches * epochs}
         for method, path in (("exact", exact), ("amortized", amortized)):
             row[f"loss_{method}"], row[f"rate_{method}"] = float(losses(path)[k]), float(path.rate[k])
             row[f"log_likelihood_{method}"] = float(path.log_likelihoods[k])
@@ -91,38 +86,38 @@ def compare_paths(name):
 
 
 def paths():
-    rows = stored_result("beta_paths")["rows"]
-    for name in ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm"):
-        if name not in {row["set"] for row in rows}:
-            rows = rows + list(compare_paths(name))
-            write("beta_paths", rows, f"{COMMAND} paths")
+    sets = ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm")
+    complete_parts("beta_paths", f"{COMMAND} paths", "set", {name: partial(compare_paths, name) for name in sets})
 
 
 # Winners
 
 
+def compare_winners(name):
+    X, y = LOADERS[name]()
+    pipeline = make_pipeline(StandardScaler(), model(name, max_iter=40))
+    grid = {f"{pipeline.steps[-1][0]}__beta": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
+    scoring = "r2" if name in REGRESSION else "neg_log_loss"
+    loky, together = (GridSearchCV(pipeline, grid, scoring=scoring, n_jobs=2) for _ in range(2))
+    loky.fit(X, y)
+    with fit_together():
+        together.fit(X, y)
+    splits = [f"split{split}_test_score" for split in range(5)]
+    difference = max(np.abs(loky.cv_results_[s] - together.cv_results_[s]).max() for s in splits)
+    row = {"scoring": scoring, "largest_split_difference": float(difference)}
+    for kind, searched in (("loky", loky), ("together", together)):
+        row[f"winner_{kind}"] = next(iter(searched.best_params_.values()))
+    return [row]
+
+
 def winners():
-    rows = []
-    for name in ("iris", "wine", "breast_cancer", "digits", "diabetes"):
-        X, y = LOADERS[name]()
-        pipeline = make_pipeline(StandardScaler(), model(name, max_iter=40))
-        grid = {f"{pipeline.steps[-1][0]}__beta": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
-        scoring = "r2" if name in REGRESSION else "neg_log_loss"
-        loky, together = (GridSearchCV(pipeline, grid, scoring=scoring, n_jobs=2) for _ in range(2))
-        loky.fit(X, y)
-        with fit_together():
-            together.fit(X, y)
-        splits = [f"split{split}_test_score" for split in range(5)]
-        difference = max(np.abs(loky.cv_results_[s] - together.cv_results_[s]).max() for s in splits)
-        row = {"set": name, "winner_loky": next(iter(loky.best_params_.values()))}
-        row |= {"winner_together": next(iter(together.best_params_.values()))}
-        rows.append(row | {"scoring": scoring, "largest_split_difference": float(difference)})
-    write("beta_winners", rows, f"{COMMAND} winners")
+    sets = ("iris", "wine", "breast_cancer", "digits", "diabetes")
+    complete_parts("beta_winners", f"{COMMAND} winners", "set", {name: partial(compare_winners, name) for name in sets})
 
 
 # Time
 
-TIMED = {"digits": {}, "20k x 40": {"max_iter": 10}}
+TIMED = {"digits": {}, "20k x 40, noisy": {"max_iter": 10}}
 GRID = {"beta": np.geomspace(1e-5, 1.0, 13).tolist()}
 
 
@@ -147,20 +142,22 @@ def search(name, kind):
     }
 
 
-def times(n_runs=2):
-    rows = stored_result("beta_search")["rows"]
+def compare_times(name, n_runs=2):
     kinds = ("loky", "amortized", "exact")
-    for name in TIMED:
-        if name in {row["set"] for row in rows}:
-            continue
-        runs = [{kind: in_a_process_of_its_own(search, name, kind) for kind in kinds} for _ in range(n_runs)]
-        for kind in kinds:
-            ratio = np.exp(np.mean([np.log(run[kind]["seconds"] / run["loky"]["seconds"]) for run in runs]))
-            row = {"set": name, "search": kind, "epochs": model(name, **TIMED[name]).max_iter}
-            rows.append(row | {"runs": n_runs, "seconds_over_loky": float(ratio)} | runs[-1][kind])
-        write("beta_search", rows, f"{COMMAND} time")
+    runs = [{kind: in_a_process_of_its_own(search, name, kind) for kind in kinds} for _ in range(n_runs)]
+    for kind in kinds:
+        ratio = np.exp(np.mean([np.log(run[kind]["seconds"] / run["loky"]["seconds"]) for run in runs]))
+        row = {"search": kind, "epochs": model(name, **TIMED[name]).max_iter, "runs": n_runs}
+        yield row | {"seconds_over_loky": float(ratio)} | runs[-1][kind]
+
+
+def times():
+    complete_parts("beta_search", f"{COMMAND} time", "set", {name: partial(compare_times, name) for name in TIMED})
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    {"paths": paths, "winners": winners, "time": times}[sys.argv[1]]()
+    parts = {"paths": paths, "winners": winners, "time": times}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()

@@ -9,7 +9,7 @@ import resource
 import time
 
 import numpy as np
-from experiment import in_a_process_of_its_own, stored_result, write
+from experiment import complete_parts, in_a_process_of_its_own
 
 from skvib import (
     VIBClassifier,
@@ -109,8 +109,5 @@ def measure(name):
 
 
 if __name__ == "__main__":
-    rows = stored_result("information")["rows"]
-    for part in (million, bounds, features, plane):
-        if not any(row["part"] == part.__name__ for row in rows):
-            rows += [{"part": part.__name__, **row} for row in part()]
-            write("information", rows, COMMAND)
+    parts = {part.__name__: part for part in (million, bounds, features, plane)}
+    complete_parts("information", COMMAND, "part", parts)

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import joblib
+from joblib.externals.loky import get_reusable_executor
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("skvib", "scikit-learn", "torch", "numpy", "skorch", "pytabkit")
@@ -19,8 +20,8 @@ PACKAGES = ("skvib", "scikit-learn", "torch", "numpy", "skorch", "pytabkit")
 def complete(claim, command, run, settings, n_jobs=1):
     """The runs of a claim: for each dict of `settings`, itself and what `run(**setting)` returns.
 
-    Runs that results/<claim>.json holds are not repeated: delete it to begin anew. One process works with all CPUs as
-    threads, or `n_jobs` processes with one each.
+    Runs that results/<claim>.json holds are not repeated: delete it to begin anew, as elsewhere or with other versions
+    of the packages one has to. One process works with all CPUs as threads, or `n_jobs` processes with one each.
     """
     path, stored = RESULTS / f"{claim}.json", stored_result(claim)
     tables = {name: stored[name] for name in ("verdicts", "rows") if name in stored}
@@ -29,14 +30,27 @@ def complete(claim, command, run, settings, n_jobs=1):
     wanted = {tuple(setting.get(name) for name in names): setting for setting in settings}
     missing = [key for key in wanted if key not in done]
     n_threads = os.cpu_count() if n_jobs == 1 else 1
+    about = _provenance(claim, command, n_threads)
+    if missing and done and any(stored.get(name) != about[name] for name in about):
+        raise ValueError(f"{path} was made elsewhere or with other versions. Delete it to begin anew.")
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads)))
     pool = joblib.Parallel(n_jobs, return_as="generator_unordered")
     finished = pool(joblib.delayed(_run)(run, key, wanted[key], n_threads) for key in missing)
     for index, (key, figures) in enumerate(finished, 1):
         done[key] = {**wanted[key], **figures}
         print(f"{index}/{len(missing)}", *(_short(item) for item in done[key].items()), flush=True)
-        _save(path, {**_provenance(claim, command, n_threads), **tables, "runs": [*done.values()]})
+        _save(path, {**about, **tables, "runs": [*done.values()]})
     return [done[key] for key in wanted]
+
+
+def complete_parts(claim, command, column, parts):
+    """Print and keep the rows of a claim, part by part: `parts` maps what the column says to what makes its rows."""
+    rows = stored_result(claim)["rows"]
+    for part, make in parts.items():
+        if part not in {row[column] for row in rows}:
+            rows += [{column: part, **row} for row in make()]
+            _save(RESULTS / f"{claim}.json", {**_provenance(claim, command), "rows": rows})
+    _show(rows)
 
 
 def in_a_process_of_its_own(function, *arguments):
@@ -49,8 +63,10 @@ def in_a_process_of_its_own(function, *arguments):
 
 
 def _with_peak_memory(function, arguments):
-    figures = _silenced(function, *arguments)
-    return {**figures, "peak_mebibytes": _peak_memory()}
+    figures = {**_silenced(function, *arguments), "peak_mebibytes": _peak_memory()}
+    # idle workers would keep the process from ending for minutes
+    get_reusable_executor().shutdown()
+    return figures
 
 
 def _peak_memory():
@@ -78,8 +94,12 @@ def write(claim, rows, command, runs=None, verdicts=()):
     """Print a table and write results/<claim>.json; what `complete` kept stays that of the machine that ran it."""
     about = _provenance(claim, command) if runs is None else stored_result(claim)
     result = {**about, "verdicts": list(verdicts), "rows": rows}
+    _show([*rows, *result["verdicts"]])
     _save(RESULTS / f"{claim}.json", result if runs is None else {**result, "runs": runs})
-    for row in (*rows, *verdicts):
+
+
+def _show(rows):
+    for row in rows:
         print(*(_short(item) for item in row.items()))
 
 
