@@ -131,8 +131,6 @@ def summary(runs):
 
 def verdicts(rows):
     found = {r["method"]: r for r in rows if r["part"] == "test" and r["beta"] in (BETA, None)}
-    if len(found) < len(PUBLISHED):
-        return
     mine = found["VIB"]["error"]
     seeds = f"{mine:.2f} %, {found['VIB']['seeds']} seeds"
     yield verdict("error at beta = 1e-3 at most 1.13 %", seeds, mine <= 1.13)

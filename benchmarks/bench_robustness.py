@@ -248,19 +248,20 @@ def compared(row, seeds):
 
 
 def verdicts(rows):
-    twins = [row for row in rows if row.get("method") == "weight decay"]
-    is_complete = all(row["seeds"] == N_SEEDS for row in twins if "seeds" in row)
-    for name, kind, least, most, behind in (
-        ("with at most 200 rows", "rows", 0, 200, "behind"),
-        ("with at least 20 % wrong labels", "wrong labels", 0.2, 1, "behind"),
-        ("with at least 20 % wrong labels, in tests, too (added)", "wrong labels", 0.2, 1, "noisy_behind"),
+    twin, others = ("weight decay",), ("dropout", "label smoothing")
+    few, wrong = ("rows", 0, 200, "behind"), ("wrong labels", 0.2, 1, "behind")
+    for name, methods, (kind, least, most, behind) in (
+        ("the twin with tuned weight decay by 2 standard errors with at most 200 rows", twin, few),
+        ("tuned dropout and label smoothing likewise (added)", others, few),
+        ("the twin by 2 standard errors with at least 20 % wrong labels", twin, wrong),
+        ("the twin likewise on labels as wrong in tests (added)", twin, (*wrong[:-1], "noisy_behind")),
     ):
-        chosen = [row for row in twins if row["part"] == kind and least <= row["level"] <= most]
+        chosen = [r for r in rows if r["part"] == kind and least <= r["level"] <= most and r["method"] in methods]
         won = [row for row in chosen if row[f"{behind}_vib"] > 2 * row[f"{behind}_standard_error"]]
-        lost = [f"{row['data']} {row['level']:g}" for row in chosen if row not in won]
+        behind_whom = "{data} {level:g}" if methods == twin else "{data} {level:g} ({method})"
+        lost = [behind_whom.format(**row) for row in chosen if row not in won]
         measured = f"{len(won)} of {len(chosen)}" + (f"; not {', '.join(lost)}" if lost else "")
-        target = f"log loss ahead of the tuned twin by 2 standard errors {name}"
-        yield verdict(target, measured, not lost if is_complete else None)
+        yield verdict(f"log loss ahead of {name}", measured, not lost)
     means = {(r["data"], r["method"], r["score"]): r["mean"] for r in rows if r["part"] == "foreign"}
     for data in NOISY:
         combined, softmax = means[data, "VIB", "combined"], means[data, "VIB", "max softmax"]

@@ -2,8 +2,8 @@
 
 Two hidden layers of 256, 100 float32 columns, two classes, batches of 200, no validation rows. MLPClassifier has no
 latent layer. Each run is in a process of its own, in turn with its rival. The floor of a fit is the larger of its
-FLOPs at the rate of a product of 1000 x 1000 matrices, and of its bytes (weights, moments and average, read and written
-once a step) at the rate of a copy. ``partial_fit`` takes blocks of 10,000 rows of a file through ``np.memmap``.
+FLOPs at the rate of a product of 1000 x 1000 matrices, and of its bytes (weights, their gradients, moments and average:
+twelve passes a step) at a copy's rate. ``partial_fit`` takes blocks of 10,000 rows of a file through ``np.memmap``.
 ``python benchmarks/bench_scaling.py``
 """
 
@@ -148,7 +148,8 @@ def summary(runs):
                 [r for r in runs if (r["part"], r["value"], r["method"]) == (part, value, method)]
                 for method in ("VIBClassifier", "MLPClassifier")
             )
-            row = {"part": part, "value": value, "seconds": float(np.median([r["seconds"] for r in mine]))}
+            row = {"part": part, "value": value, "epochs": mine[0]["epochs"]}
+            row["seconds"] = float(np.median([r["seconds"] for r in mine]))
             row["peak_mebibytes"] = float(np.median([r["peak_mebibytes"] for r in mine]))
             if part == "networks":
                 yield {**row, "seconds_of_each": row["seconds"] / value}

@@ -130,9 +130,8 @@ def by_set(runs, data):
     """A row for each method that ran on all splits, once VIBClassifier has: means, and the geometric mean of its times
     over VIBClassifier's.
     """
-    rows = []
+    rows, pairs = [], {(r["split"], r["method"]): r for r in runs if r["data"] == data}
     for method in METHODS:
-        pairs = {(r["split"], r["method"]): r for r in runs if r["data"] == data}
         mine, base = ([pairs.get((k, m)) for k in range(len(splits(data)))] for m in (method, "VIBClassifier"))
         if not all(mine + base):
             continue
@@ -175,7 +174,7 @@ def group_of(data):
 
 
 def overall(rows, group):
-    """Means over the sets of a group on which every method of the table ran."""
+    """Means over the sets of a group, of the methods that ran on all of them."""
     sets = sorted({row["data"] for row in rows if row["group"] == group})
     cells = {(row["data"], row["method"]): row for row in rows}
     methods = [m for m in METHODS if sum((d, m) in cells for d in sets) == len(sets)]

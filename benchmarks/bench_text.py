@@ -142,7 +142,7 @@ def main():
     ]
     runs = complete("text", COMMAND, run, [*tuning, *tests])
     table = list(summary(runs))
-    write("text", table, COMMAND, runs, verdicts(table))
+    write("text", table, COMMAND, runs, [*verdicts(table)])
 
 
 if __name__ == "__main__":
