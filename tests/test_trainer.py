@@ -183,3 +183,18 @@ def test_devices_are_resolved_or_refused():
     with pytest.raises(ValueError, match="not available"):
         resolve_device("cuda:99")
     assert available_device("cuda:99") == "cpu"
+
+
+def test_a_monitor_that_fails_at_once_leaves_the_others_limits_of_divergence_alone():
+    class Failing:
+        def begin_epoch(self):
+            raise RuntimeError("at once")
+
+    settings = make_settings(max_iter=40, learning_rate_init=1.0, schedule=lambda progress: 1.0 + 30 * progress)
+    problems = [make_problem(seed, betas=(10.0,)) for seed in range(5)]
+    failed, *others = train([replace(problems[0], monitors=(Failing(),)), *problems[1:]], settings)
+    assert str(failed) == "at once"
+    assert {training.reason for training in others} == {"diverged"}
+    for problem, in_stack in zip(problems[1:], others, strict=True):
+        (alone,) = train([problem], settings)
+        assert (alone.n_epochs, alone.reason) == (in_stack.n_epochs, in_stack.reason)

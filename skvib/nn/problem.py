@@ -79,6 +79,10 @@ class Problem:
     start: State | None = None
     monitors: tuple[Monitor | None, ...] = ()
 
+    def seed_of(self, epoch: int) -> int:
+        """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
+        return (self.seed * 0x9E3779B1 + epoch * 0x85EBCA77) % 2**32
+
 
 @dataclass(frozen=True)
 class Settings:

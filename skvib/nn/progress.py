@@ -23,6 +23,7 @@ class Checkpoint(NamedTuple):
 class Progress:
     """A history for each beta, and the best weights; `reason` is None while the network trains.
 
+    `best_score` chooses the weights; `best_reached`, on a path a mean over its betas, tells when to stop.
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
@@ -69,7 +70,7 @@ class Progress:
     def has_diverged(self) -> bool:
         return not abs(self.loss) <= DIVERGED_FACTOR * max(1.0, abs(self.first_loss))
 
-    def count(self, reached: float, tol: float, is_warm: bool) -> None:
+    def count_stalls(self, reached: float, tol: float, is_warm: bool) -> None:
         """Epochs in a row that brought less than `tol`, from the end of the warm-up on."""
         stalls = reached < self.best_reached + tol
         self.best_reached = max(reached, self.best_reached)

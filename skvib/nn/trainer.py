@@ -118,7 +118,7 @@ class _Stack:
         self.moments = [torch.zeros_like(values), torch.zeros_like(values)]
         for m, problem in enumerate(self.problems):
             if problem.start is None:
-                self.generators[m].manual_seed(_epoch_seed(problem.seed, 0))
+                self.generators[m].manual_seed(problem.seed_of(0))
                 self.network.initialize(m, self.generators[m])
             else:
                 for rows, stored in zip((values, *self.moments), problem.start[:3], strict=True):
@@ -138,30 +138,32 @@ class _Stack:
         columns, values = self.weights.columns_of(latent_dim), self.weights.values
         return slice(None) if len(columns) == values.shape[1] else columns.to(values.device)
 
-    def _own(self, rows: Tensor, m: int) -> Tensor:
-        """A copy of what network m has of rows (M, P) like those of the weights."""
-        own = rows[m, self.columns[m]]
+    def _own(self, matrix: Tensor, m: int) -> Tensor:
+        """A copy of network m's columns of a matrix (M, P) laid out as that of the weights."""
+        own = matrix[m, self.columns[m]]
         return own.clone() if isinstance(self.columns[m], slice) else own
 
     def run(self) -> list[Training | Exception]:
         training = self
         try:
             for epoch in range(self.settings.max_iter):
+                if training._is_worth_shrinking():
+                    training = training._of_the_open()
                 training._train_epoch(epoch)
                 if not training._open():
                     break
-                if training._is_worth_shrinking():
-                    training = training._of_the_open()
         except KeyboardInterrupt:
             training._close("interrupted")
         training._close("max_iter")
         if len(self.progress) == 1 and self.progress[0].failure is not None:
             raise self.progress[0].failure
-        return [p.failure or result for p, result in zip(self.progress, self._results(), strict=True)]
+        finished = zip(self.progress, self._results(), strict=True)
+        return [result if progress.failure is None else progress.failure for progress, result in finished]
 
     def _is_worth_shrinking(self) -> bool:
-        """Networks conditioned on beta stay together: they are few, and stop with the last of their betas."""
-        return self.prices is None and len(self._open()) <= (1 - CLOSED_SHARE) * len(self.problems)
+        """Not of networks conditioned on beta, which are few, nor of a user's modules, whose buffers may have moved."""
+        is_plain = self.prices is None and self.problems[0].encoder is None
+        return is_plain and len(self._open()) <= (1 - CLOSED_SHARE) * len(self.problems)
 
     def _train_epoch(self, epoch: int) -> None:
         self._begin()
@@ -176,11 +178,16 @@ class _Stack:
         self._judge(is_warm=(epoch + 1) * self.n_steps > self.n_warm)
 
     def _of_the_open(self) -> _Stack:
-        """A stack of the networks that still train, as they stand, whose progress is theirs here."""
-        problems = []
-        for m in self._open():
-            rows = {"rows": self.pool.members[m], "validation": self.validation and self.validation.members[m]}
-            problems.append(replace(self.problems[m], start=self._state(m, self._own(self.weights.values, m)), **rows))
+        """A stack of the networks that still train, as they stand; it goes on with their Progress."""
+        problems = [
+            replace(
+                self.problems[m],
+                rows=self.pool.members[m],
+                validation=self.validation and self.validation.members[m],
+                start=self._state(m, self._own(self.weights.values, m)),
+            )
+            for m in self._open()
+        ]
         smaller = _Stack(problems, self.settings)
         smaller.n_epochs_before, smaller.n_warm = self.n_epochs_before, self.n_warm
         for n, m in enumerate(self._open()):
@@ -191,7 +198,7 @@ class _Stack:
 
     def _state(self, m: int, weights: Tensor) -> State:
         """From where network m could go on with these weights."""
-        moments = (self._own(rows, m).cpu() for rows in self.moments)
+        moments = (self._own(moment, m).cpu() for moment in self.moments)
         return State(weights.cpu(), *moments, int(self.step), self.n_epochs_before + self.progress[m].n_epochs)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
@@ -201,7 +208,7 @@ class _Stack:
         """
         orders = []
         for problem, generator in zip(self.problems, self.generators, strict=True):
-            generator.manual_seed(_epoch_seed(problem.seed, 1 + self.n_epochs_before + epoch))
+            generator.manual_seed(problem.seed_of(1 + self.n_epochs_before + epoch))
             n, device = len(problem.rows.weights), generator.device
             order = torch.randperm(n, generator=generator, device=device)
             orders.append(order.tensor_split(self.n_steps))
@@ -254,7 +261,7 @@ class _Stack:
 
         Of a network conditioned on beta, each beta of its path gets the mean of the rows that drew one near it.
         """
-        if not self.progress[0].n_epochs:
+        if not any(progress.n_epochs for progress in self.progress):
             (distortion, rate), beta, _ = terms[0]
             first_losses = (distortion + beta * rate).sum(-1) / self.n_rows[0].squeeze(1)
             for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
@@ -340,7 +347,7 @@ class _Stack:
                 continue
             # a path goes on while one of its betas improves
             reached = score if self.best_plain[0] is None else -float(self.lowest_losses[m].mean())
-            progress.count(reached, self.settings.tol, is_warm)
+            progress.count_stalls(reached, self.settings.tol, is_warm)
             if score > progress.best_score:
                 # a training loss is that of the weights with which the epoch began
                 epoch = progress.n_epochs if by_validation else progress.n_epochs - 1
@@ -374,11 +381,12 @@ class _Stack:
         """Settle the weights of one network, or of all that still train."""
         for m in self._open() if network is None else [network]:
             progress, latest = self.progress[m], self._own(self._current(), m)
-            progress.reason = reason if bool(torch.isfinite(latest).all()) else "diverged"
+            ended = reason if bool(torch.isfinite(latest).all()) else "diverged"
             is_validated = self.settings.stop_on == "validation" and progress.best.epoch > 0
-            if not is_validated and progress.reason != "diverged":
+            if not is_validated and ended != "diverged":
                 progress.best = Checkpoint(progress.n_epochs, latest)
             progress.state = self._state(m, progress.best.weights)
+            progress.reason = ended
 
     def _results(self) -> list[Training]:
         for m, progress in enumerate(self.progress):
@@ -400,7 +408,7 @@ class _Stack:
     def _fits(self, k: int) -> list[Fit]:
         """What the weights as set make of each network's rows at its k-th beta, or those kept for this beta."""
         for problem, generator in zip(self.problems, self.generators, strict=True):
-            generator.manual_seed(_epoch_seed(problem.seed, 0))
+            generator.manual_seed(problem.seed_of(0))
         network = self._fold(k)
         if self.best_plain[k] is not None:
             values = self.plain_weights.values
@@ -425,8 +433,3 @@ def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> F
 def log_range(betas: Sequence[float]) -> tuple[float, float]:
     """From where to where log beta is drawn, to learn a path over these betas."""
     return math.log(min(betas)) - MARGIN, math.log(max(betas)) + MARGIN
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    """Epoch e of a seed always draws the same, however the training was cut into calls."""
-    return (seed * 0x9E3779B1 + epoch * 0x85EBCA77) % 2**32
