@@ -31,8 +31,8 @@ def complete(claim, command, run, settings, n_jobs=1):
     missing = [key for key in wanted if key not in done]
     n_threads = os.cpu_count() if n_jobs == 1 else 1
     about = _provenance(claim, command, n_threads)
-    if missing and done and any(stored.get(name) != about[name] for name in about):
-        raise ValueError(f"{path} was made elsewhere or with other versions. Delete it to begin anew.")
+    if missing and done:
+        _check_origin(stored, about)
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(n_threads)))
     pool = joblib.Parallel(n_jobs, return_as="generator_unordered")
     finished = pool(joblib.delayed(_run)(run, key, wanted[key], n_threads) for key in missing)
@@ -45,12 +45,22 @@ def complete(claim, command, run, settings, n_jobs=1):
 
 def complete_parts(claim, command, column, parts):
     """Print and keep the rows of a claim, part by part: `parts` maps what the column says to what makes its rows."""
-    rows = stored_result(claim)["rows"]
-    for part, make in parts.items():
-        if part not in {row[column] for row in rows}:
-            rows += [{column: part, **row} for row in make()]
-            _save(RESULTS / f"{claim}.json", {**_provenance(claim, command), "rows": rows})
+    stored, about = stored_result(claim), _provenance(claim, command)
+    rows = stored["rows"]
+    missing = [part for part in parts if part not in {row[column] for row in rows}]
+    if missing and rows:
+        _check_origin(stored, about)
+    for part in missing:
+        rows += [{column: part, **row} for row in parts[part]()]
+        _save(RESULTS / f"{claim}.json", {**about, "rows": rows})
     _show(rows)
+
+
+def _check_origin(stored, about):
+    if any(stored.get(name) != about[name] for name in about):
+        raise ValueError(
+            f"The {about['claim']}.json here is of another machine or other versions: delete it to begin anew."
+        )
 
 
 def in_a_process_of_its_own(function, *arguments):
