@@ -3,7 +3,6 @@
 import copy
 import inspect
 import math
-import warnings
 from abc import ABCMeta, abstractmethod
 from contextvars import ContextVar
 from numbers import Integral, Real
@@ -16,46 +15,57 @@ from sklearn.base import (
     _fit_context,
     is_classifier,
 )
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
+from skvib.checks import check_total, checked_schedule, layer_sizes, refuse_dates, warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB, sparse_rows
+from skvib.hints import refuse_unknown
+from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
-from skvib.nn.encoders import n_outputs_of, own_module
+from skvib.nn.encoders import n_outputs_of, own_module, set_buffers
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
-from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, State, resolve_device
+from skvib.nn.problem import (
+    SCHEDULES,
+    Problem,
+    Rows,
+    Settings,
+    State,
+    check_memory,
+    resolve_device,
+    restandardized,
+)
 from skvib.nn.trainer import train
-from skvib.rows import canonical, collapse, standardized, weighted_moments
+from skvib.rows import (
+    Moments,
+    canonical,
+    collapse,
+    fingerprint,
+    plain_targets,
+    standardized,
+    weighted_moments,
+)
 
 AUTO_BATCH_SIZES = 32, 200
 MIN_ROWS_TO_HOLD_OUT = 100
+N_PIECES = 1000  # of a stream are known again
+LARGEST, MAX_EPOCHS, MAX_DRAWS = float(np.finfo(np.float64).max), 2**31 - 1, 10**6
+MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
+# parameters that decide what the network is
+SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize")
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
 train_problems = ContextVar("train_problems", default=train)
 fit_context = _fit_context(prefer_skip_nested_validation=True)
-
-_MLP_ONLY = {
-    "solver": "training always uses Adam; remove it",
-    "power_t": "pass a callable as learning_rate",
-    "shuffle": "rows are drawn in an order that random_state decides; remove it",
-    "momentum": "training always uses Adam; remove it",
-    "nesterovs_momentum": "training always uses Adam; remove it",
-    "beta_1": "Adam's moments are fixed at .9 and .999; beta is the price of information",
-    "beta_2": "Adam's moments are fixed at .9 and .999; beta is the price of information",
-    "epsilon": "Adam's epsilon is fixed at 1e-8; remove it",
-    "max_fun": "there is no L-BFGS solver; use max_iter",
-    "loss": "VIBClassifier's loss follows from y; VIBRegressor has noise=",
-}
 
 
 class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """The estimators' common part; use VIBClassifier or VIBRegressor."""
 
     _parameter_constraints = {
-        "beta": [Interval(Real, 0, None, closed="left")],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "beta": [Interval(Real, 0, LARGEST, closed="both")],
+        "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "decoder_hidden_layer_sizes": [
@@ -63,14 +73,14 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             Interval(Integral, 1, None, closed="left"),
         ],
         "encoder": [callable, None],
-        "n_train_draws": [Interval(Integral, 1, None, closed="left")],
-        "n_predict_draws": [Interval(Integral, 0, None, closed="left")],
+        "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
+        "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
         "standardize": ["boolean"],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate_init": [Interval(Real, 0, LARGEST, closed="right")],
         "learning_rate": [StrOptions(set(SCHEDULES)), callable],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "alpha": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, MAX_EPOCHS, closed="both")],
+        "alpha": [Interval(Real, 0, LARGEST, closed="both")],
         "beta_warmup": [Interval(Real, 0, 1, closed="left")],
         "ema_decay": [Interval(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -99,9 +109,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         cls.__signature__ = inspect.Signature(parameters)
 
     def __new__(cls, *args, **params):
-        for name in params:
-            if name in _MLP_ONLY and name not in cls._get_param_names():
-                raise TypeError(f"{cls.__name__} has no parameter {name!r}: {_MLP_ONLY[name]}.")
+        refuse_unknown(cls, params)
         return super().__new__(cls)
 
     # What a target is: the subclass sets the attributes that describe it
@@ -132,6 +140,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _learn_scale(self, targets, weights):
         """Set the scale of the encoded targets."""
+
+    def _follow_targets(self, targets, weights):
+        """Let the scale follow further targets; how standardised ones change, or None."""
 
     def _scale_targets(self, targets):
         """Encoded targets in the units of the network."""
@@ -187,41 +198,45 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         model = copy.copy(self)
         device = resolve_device(self.device)
         continues = hasattr(self, "_weights") and (incremental or self.warm_start)
-        X, y, weights = model._read_rows(X, y, sample_weight, reset=not continues)
+        X, y, weights = model._read_rows(X, y, sample_weight, reset=not continues, warn=True)
         if continues:
+            model._check_unchanged()
             model._check_targets(y, classes, incremental)
         else:
             model._learn_targets(y, classes)
             model._seed = check_random_state(self.random_state).randint(2**31 - 1)
         targets = model._encode_targets(y)
-        weights = weights * model._class_weights(targets, weights, incremental)
-        if not weights.any():
+        factors = model._class_weights(targets, weights, incremental)
+        rows, weights, twins = collapse(X, targets, weights * (factors > 0))
+        if not len(rows):
             raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
-        rows, weights = collapse(X, targets, weights)
         given = validation is not None
-        if not (given or incremental) and model._holds_out(len(rows)):
-            rows, weights, validation = model._split(X, targets, rows, weights)
+        if not (given or incremental):
+            rows, weights, validation = model._split(X, targets, rows, weights, twins, factors)
+        weights = weighed(weights, factors[rows])
         if not continues:
             model._learn_inputs(X, rows, weights)
             model._learn_scale(targets[rows], weights)
+        model._count(X, targets, rows, weights, continues, incremental)
         if given:
             validation = model._read_validation(*validation)
-            _warn_of_raw_validation(X, rows, weights, *validation)
+            warn_of_raw_validation(X, rows, weights, *validation)
         if monitor is not None:
             monitor.model = model
-        settings = model._settings(validation is not None, incremental, device)
+        mean_weight = model._weight_seen / model._n_seen
+        settings = model._settings(validation is not None, incremental, device, len(rows))
         model._stops_on_validation = settings.stop_on == "validation"
         self._forget_network()
         try:
             (training,) = train_problems.get()(
                 [
                     Problem(
-                        rows=model._to_tensors(X, targets, rows, weights, model._mean_weight),
+                        rows=model._to_tensors(X, targets, rows, weights, mean_weight),
                         betas=(float(self.beta),),
                         latent_dim=self.latent_dim,
                         seed=model._seed,
                         n_steps=model._n_steps_of(len(rows)),
-                        penalty=self.alpha / max(float(weights.sum()), len(rows)),
+                        penalty=self.alpha / max(model._weight_seen, model._n_seen),
                         any_seed=self.random_state is None,
                         validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
                         encoder=model._encoder,
@@ -242,11 +257,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self.__dict__ = vars(model)
         return self
 
-    def _read_rows(self, X, y, sample_weight, reset):
+    def _read_rows(self, X, y, sample_weight, reset, warn=False):
+        refuse_dates(X)
         X, y = validate_data(
             self,
             X,
-            y,
+            plain_targets(y),
             reset=reset,
             multi_output=True,
             y_numeric=not is_classifier(self),
@@ -255,12 +271,15 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weights.any():
             raise ValueError("sample_weight is zero for every row: at least one must be positive.")
-        y = y.toarray() if sparse.issparse(y) else y
+        check_total(weights)
         if not reset:
             self._check_shape(X)
-        kept = np.flatnonzero(weights)
-        if len(kept) < len(weights):
-            X, y, weights = X[kept], y[kept], weights[kept]
+        if sparse.issparse(y):
+            if not is_classifier(self):
+                raise TypeError("Sparse y is not supported in regression: pass y.toarray().")
+            y = y.toarray()
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=warn)
         return canonical(X), y, weights
 
     def _input_rules(self):
@@ -274,67 +293,109 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _read_validation(self, X_val, y_val, sample_weight_val):
         try:
             X, y, weights = self._read_rows(X_val, y_val, sample_weight_val, reset=False)
+            rows = np.flatnonzero(weights)
+            X, y, weights = X[rows], y[rows], weights[rows]
             targets = self._encode_targets(y)
         except ValueError as error:
             raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
         return X, targets, np.arange(len(weights)), weights
 
-    def _holds_out(self, n_rows):
-        enough = n_rows >= MIN_ROWS_TO_HOLD_OUT
-        return enough if self.early_stopping == "auto" else self.early_stopping
+    def _split(self, X, targets, rows, weights, twins, factors):
+        """Training rows, their weights, and the validation set that early stopping asks for, if any.
 
-    def _split(self, X, targets, rows, weights):
-        """Hold out `validation_fraction` of the distinct rows, stratified by class if each class gets one.
-
-        The only row of a class trains. Fits that no seed tells apart hold out the same, so they can share a training.
+        Fits that no seed tells apart hold out the same, so they can share a training.
         """
-        candidates, strata = np.arange(len(rows)), None
-        if self._likelihood() == "categorical":
-            classes = targets[rows]
-            candidates = np.flatnonzero(np.bincount(classes)[classes] > 1)
-            n_smaller_part = len(candidates) * min(self.validation_fraction, 1 - self.validation_fraction)
-            strata = classes[candidates] if n_smaller_part >= len(np.unique(classes[candidates])) else None
-        if np.ceil(self.validation_fraction * len(candidates)) < 2:
+        asks = len(rows) >= MIN_ROWS_TO_HOLD_OUT if self.early_stopping == "auto" else self.early_stopping
+        if not asks:
+            return rows, weights, None
+        classes = targets[rows] if self._likelihood() == "categorical" else None
+        seed = 0 if self.random_state is None else self._seed
+        held_out = held_out_weights(weights, twins, classes, self.validation_fraction, seed)
+        if held_out is None:
+            if self.early_stopping == "auto":
+                return rows, weights, None
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        _, held_out = train_test_split(
-            candidates,
-            test_size=self.validation_fraction,
-            random_state=0 if self.random_state is None else self._seed,
-            stratify=strata,
-        )
-        held_out, train_part = np.sort(held_out), np.setdiff1d(np.arange(len(rows)), held_out)
-        validation = X, targets, rows[held_out], weights[held_out]
-        return rows[train_part], weights[train_part], validation
+        (trained, kept), (judged, held_out) = _positive(rows, weights - held_out), _positive(rows, held_out)
+        return trained, kept, (X, targets, judged, weighed(held_out, factors[judged]))
 
     def _learn_inputs(self, X, rows, weights):
         """Set the standardisation of the inputs and the architecture, from the training rows alone."""
-        self._x_mean = np.zeros(X.shape[1:])
-        self._x_scale = np.ones(X.shape[1:])
+        self._set_x_moments(Moments(np.zeros(X.shape[1:]), np.ones(X.shape[1:]), 0.0))
         if self.standardize:
-            self._x_mean, self._x_scale = weighted_moments(X, rows, weights)
-        self._mean_weight = float(weights.mean())
+            self._set_x_moments(weighted_moments(X, rows, weights))
         self._encoder = None
-        hidden = _sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         if self.encoder is not None:
-            self._encoder = own_module(self.encoder, self._seed)
+            self._encoder = own_module(self.encoder, self._seed, X.shape[1:])
             hidden = (n_outputs_of(self._encoder, X.shape[1:]),)
         self._architecture = {
             "n_features": int(np.prod(X.shape[1:])),
             "hidden_layer_sizes": hidden,
-            "decoder_hidden_layer_sizes": _sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
+            "decoder_hidden_layer_sizes": layer_sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
             "activation": self.activation,
             "likelihood": self._likelihood(),
             "n_outputs": self._n_decoder_outputs,
         }
+        check_memory(Architecture(**self._architecture), self.latent_dim, resolve_device(self.device))
         self._n_features_out = self.latent_dim
+        self._shaped_by = self._shaping_parameters()
+
+    def _shaping_parameters(self):
+        """The parameters that a fit which continues cannot change."""
+        params = self.get_params(deep=False)
+        sizes = {name: layer_sizes(params[name], name) for name in ("hidden_layer_sizes", "decoder_hidden_layer_sizes")}
+        return {name: params[name] for name in SHAPING if name in params} | sizes
+
+    def _check_unchanged(self):
+        now = self._shaping_parameters()
+        for name, before in getattr(self, "_shaped_by", now).items():
+            if now[name] != before:
+                raise ValueError(
+                    f"{name} changed from {before!r} to {now[name]!r}, but a fit that continues keeps its network: "
+                    "restore it, or set warm_start=False and fit anew."
+                )
+
+    def _set_x_moments(self, moments):
+        self._x_mean, self._x_deviation, self._x_scale = moments.mean, moments.deviation, moments.scale
+
+    def _count(self, X, targets, rows, weights, continues, incremental):
+        """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
+        if not (continues and incremental):
+            self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
+        if incremental and len(rows) > 1:
+            piece = fingerprint(X, targets, rows, weights)
+            if piece in self._pieces:
+                return
+            self._pieces = np.append(self._pieces[1 - N_PIECES :], piece)
+        if continues and incremental:
+            self._follow(X, targets, rows, weights)
+        self._n_seen, self._weight_seen = self._n_seen + len(rows), self._weight_seen + float(weights.sum())
+
+    def _follow(self, X, targets, rows, weights):
+        """Let the moments follow the stream; the network is changed so that it says the same of every row.
+
+        Of fewer rows than a batch a deviation is a guess, and the network has hardly moved from its start: until then
+        it keeps its weights. A user's module has no first layer to change, and keeps the moments of the first piece.
+        """
+        is_settled, inputs = self._n_seen >= AUTO_BATCH_SIZES[0], None
+        if self.standardize and self._encoder is None:
+            before = Moments(self._x_mean, getattr(self, "_x_deviation", self._x_scale), self._weight_seen)
+            after = before.merged(weighted_moments(X, rows, weights))
+            inputs = before.change_to(after)
+            self._set_x_moments(after)
+        outputs = self._follow_targets(targets[rows], weights)
+        if is_settled and (inputs or outputs):
+            changes = map(_tensors, (inputs, outputs))
+            state = restandardized(self._state(), self._bare_network(), *changes)
+            self._weights, self._layout = state.weights.numpy(), state.layout
 
     def _to_tensors(self, X, targets, rows, weights, mean_weight):
         """Standardised float32 Rows for training."""
         # NumPy before torch: torch's threads of a waiting task would slow down the training that it waits for
         if sparse.issparse(X):
-            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, np.float32)
+            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, np.float32, self._is_far())
             values = inputs.values.numpy()
         else:
             values = standardized(X, rows, self._x_mean, self._x_scale)
@@ -352,23 +413,24 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _n_steps_of(self, n_rows):
         """Steps of an epoch."""
         size = np.clip(n_rows / 8, *AUTO_BATCH_SIZES) if self.batch_size == "auto" else self.batch_size
-        return math.ceil(n_rows / size)
+        return max(1, math.ceil(n_rows / size))
 
-    def _settings(self, has_validation, incremental, device):
-        if self.latent_dim != self._n_features_out:
-            raise ValueError(
-                f"latent_dim changed from {self._n_features_out} to {self.latent_dim}, but a fit that "
-                "continues keeps its network: restore it, or set warm_start=False and fit anew."
-            )
+    def _step_size(self, n_rows):
+        """The learning rate; a piece of a stream with fewer rows than a batch takes shorter steps."""
+        full = AUTO_BATCH_SIZES[0] if self.batch_size == "auto" else self.batch_size
+        return float(self.learning_rate_init) * math.sqrt(min(1.0, n_rows / full))
+
+    def _settings(self, has_validation, incremental, device, n_rows):
         stop_on = "loss" if self.learning_rate == "constant" else None
         if self.early_stopping and has_validation:
             stop_on = "validation"
         schedule = "constant" if incremental else self.learning_rate
+        schedule = SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule)
         return Settings(
             architecture=Architecture(**self._architecture),
             max_iter=1 if incremental else self.max_iter,
-            learning_rate_init=float(self.learning_rate_init),
-            schedule=SCHEDULES[schedule] if isinstance(schedule, str) else schedule,
+            learning_rate_init=self._step_size(n_rows) if incremental else float(self.learning_rate_init),
+            schedule=schedule,
             beta_warmup=float(self.beta_warmup),
             ema_decay=0.0 if incremental else float(self.ema_decay),
             n_train_draws=self.n_train_draws,
@@ -382,13 +444,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _state(self):
         arrays = self._optimizer or (np.zeros_like(self._weights),) * 2
-        tensors = (torch.tensor(array) for array in (self._weights, *arrays))
-        return State(*tensors, self._n_steps, self._n_epochs)
+        tensors = (torch.from_numpy(array.copy()) for array in (self._weights, *arrays))
+        return State(*tensors, self._layout, {}, self._n_steps, self._n_epochs)
 
     def _take(self, training, continues, keeps_state):
         """Turn what the trainer returns into fitted attributes."""
         state, (fit,) = training.state, training.fits
-        self._weights = fit.weights.numpy()
+        self._weights, self._layout = fit.weights.numpy(), fit.layout
+        if fit.buffers:
+            self._encoder = copy.deepcopy(self._encoder)
+            set_buffers(self._encoder, fit.buffers)
         moments = state.mean_gradient.numpy(), state.mean_square.numpy()
         self._optimizer = moments if keeps_state else None
         self._n_steps, self._n_epochs = (state.n_steps if keeps_state else 0), state.n_epochs
@@ -398,6 +463,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())
         self.distortion_ = fit.distortion + self._units()
+        self._assert_dtypes()
 
     def _set_history(self, history, before):
         signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}
@@ -416,22 +482,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         return tags
 
 
-def _sizes(sizes, name):
-    """Layer sizes as a tuple of positive integers."""
-    sizes = np.atleast_1d(np.asarray(sizes, dtype=object))
-    if sizes.ndim != 1 or not all(isinstance(n, Integral) and n > 0 for n in sizes):
-        raise ValueError(f"{name} must be positive integers, one for each layer; got {list(sizes)}.")
-    return tuple(int(n) for n in sizes)
+def _tensors(change):
+    return change and tuple(torch.from_numpy(part) for part in change)
 
 
-def _warn_of_raw_validation(X, rows, weights, X_val, targets_val, rows_val, weights_val):
-    """Warn if most columns' means lie over 5 training standard deviations away."""
-    mean, scale = weighted_moments(X, rows, weights)
-    mean_val, _ = weighted_moments(X_val, rows_val, weights_val)
-    if np.mean(np.abs(mean_val - mean) > 5 * scale) > 0.5:
-        warnings.warn(
-            "Most columns of X_val lie over 5 standard deviations away from those of X: it seems to have bypassed "
-            'the preprocessing. In a Pipeline, pass transform_input=["X_val"].',
-            UserWarning,
-            stacklevel=2,
-        )
+def _positive(rows, weights):
+    """Those of positive weight."""
+    kept = np.flatnonzero(weights > 0)
+    return rows[kept], weights[kept]

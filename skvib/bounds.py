@@ -7,11 +7,10 @@ Bounds of Mutual Information, ICML 2019. All in nats and in log space.
 import copy
 
 import numpy as np
-from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, check_random_state
 
-from skvib.rows import take
+from skvib.rows import rows_of, take, targets_array
 
 CHUNK_ROWS = 2**14
 PAIR_ELEMENTS = 2**22
@@ -88,8 +87,7 @@ def unwrapped(estimator):
     steps = []
     while not hasattr(estimator, "encode"):
         if isinstance(estimator, Pipeline):
-            if len(estimator) > 1:
-                steps.append(estimator[:-1])
+            steps += prediction_steps(estimator)
             estimator = estimator[-1]
         elif hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
@@ -107,21 +105,25 @@ def unwrapped(estimator):
     return prepare, estimator
 
 
+def prediction_steps(pipeline):
+    """The steps before the last that act at prediction time: neither "passthrough" nor resamplers."""
+    steps = [step for _, step in pipeline.steps[:-1]]
+    return [step for step in steps if step not in (None, "passthrough") and not hasattr(step, "fit_resample")]
+
+
 class Sample:
     """Rows of positive weight, the estimator that encodes them, and the generator of all draws."""
 
     def __init__(self, estimator, X, y, sample_weight, random_state):
         self.prepare, self.vib = unwrapped(estimator)
-        X = X if hasattr(X, "shape") else np.asarray(X)
+        X = rows_of(X)
+        y = None if y is None else targets_array(y)
         check_consistent_length(X, y, sample_weight)
         shares = shares_of(sample_weight, X.shape[0])
         kept = np.flatnonzero(shares)
         if len(kept) < 2:
             raise ValueError(f"Information needs at least two rows of positive weight; got {len(kept)}.")
         self.rng = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        if y is not None:
-            y = y.toarray() if sparse.issparse(y) else np.asarray(y)
-            y = y.astype(float) if y.ndim > 1 and y.dtype == object else y
         self._set(X, y, shares, kept)
 
     def _set(self, X, y, shares, kept):

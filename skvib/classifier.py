@@ -6,6 +6,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from skvib.base import BaseVIB, StrOptions, fit_context
+from skvib.rows import plain_targets
 
 
 class VIBClassifier(ClassifierMixin, BaseVIB):
@@ -31,7 +32,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Your own encoder instead of hidden layers: it maps float32 rows (n, ...) to features (n, width). It is
         copied, never changed. Dropout and BatchNorm in training mode are refused.
     class_weight : dict, "balanced" or None, default=None
-        Weights of the classes; "balanced" makes their weighted counts equal.
+        Weights of the classes, 1 where a dict has none; "balanced" makes their weighted counts equal. A label that y
+        lacks may have a weight, as in scikit-learn, if all labels of y have one.
     n_train_draws : int, default=1
         Draws of z for each row and step.
     n_predict_draws : int, default=16
@@ -79,7 +81,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
-        The labels; for a multilabel target, the indices of its columns.
+        The labels in y, those of rows without weight, too; for a multilabel target, the indices of its columns.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of str
@@ -284,21 +286,22 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
 
     def _class_weights(self, targets, weights, incremental):
         if self.class_weight is None:
-            return 1.0
+            return np.ones(len(weights))
         if self._is_multilabel:
             raise ValueError("class_weight is not defined for multilabel y: use sample_weight.")
-        if not isinstance(self.class_weight, str):
-            labels = self.classes_.tolist()
-            unknown = [] if incremental else [c for c in self.class_weight if c not in labels]
-            values = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=float)
-            if unknown or not (np.isfinite(values).all() and (values >= 0).all()):
-                raise ValueError(
-                    f"class_weight must give non-negative finite weights to labels among {labels}; got "
-                    f"{self.class_weight}."
-                )
-            return values[targets]
-        counts = np.bincount(targets, weights, minlength=len(self.classes_))
-        return (weights.sum() / (len(counts) * counts))[targets]
+        labels = self.classes_.tolist()
+        if isinstance(self.class_weight, str):
+            counts = np.bincount(targets, weights, minlength=len(labels))
+            counts = np.where(counts > 0, counts, np.inf)
+            return (weights.sum() / (np.isfinite(counts).sum() * counts))[targets]
+        unweighted = [label for label in labels if label not in self.class_weight]
+        unused = [label for label in self.class_weight if label not in labels]
+        values = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=float)
+        if (unweighted and unused) or not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError(
+                f"class_weight must give non-negative finite weights to labels among {labels}; got {self.class_weight}."
+            )
+        return values[targets]
 
     def _likelihood(self):
         return "bernoulli" if self._is_multilabel else "categorical"
@@ -326,7 +329,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         p : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; for a multilabel target, the probability of each label.
         """
-        return self._map_draws(X, lambda likelihood, eta: likelihood.mean_probabilities(eta))
+        return self._map_draws(X, lambda likelihood, eta: likelihood.summarize(eta))
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, without underflow.
@@ -360,6 +363,25 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         if self._is_multilabel:
             return (p > 0.5).astype(int)
         return self.classes_[p.argmax(axis=1)]
+
+    def score(self, X, y, sample_weight=None):
+        """The accuracy of `predict`; of a multilabel target, of whole rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            A share of the weight.
+        """
+        return super().score(X, plain_targets(y), sample_weight)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

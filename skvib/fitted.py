@@ -10,17 +10,24 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvib.nn.layers import SparseRows
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal
+from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, in_layout, quasi_normal
 from skvib.nn.problem import available_device
-from skvib.rows import canonical
+from skvib.rows import canonical, targets_array
 
 PREDICT_ELEMENTS = 2**20
+FLOAT32_RANGE = 1e15
+FAR = 1e4
+DTYPES = dict.fromkeys(("_x_mean", "_x_deviation", "_x_scale", "_y_mean", "_y_deviation", "_y_scale"), np.float64)
+DTYPES |= {"_weights": np.float32, "latent_rates_": np.float64, "_pieces": np.uint64}
 # rebuilt networks of fitted estimators, by dtype and device, beside the weights they were built from
 _NETWORKS = weakref.WeakKeyDictionary()
 
 
 class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
+
+    # what the oldest stored models do not have
+    _layout, _n_seen, _weight_seen, _pieces = None, 0, 0.0, np.zeros(0, dtype=np.uint64)
 
     @property
     def network_(self):
@@ -35,23 +42,40 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             networks = {}
             _NETWORKS[self] = self._weights, networks
         if (dtype, device) not in networks:
-            modules = None if self._encoder is None else [self._encoder]
-            architecture = Architecture(**self._architecture)
-            network = VIBNetwork(architecture, (self._n_features_out,), modules).to(dtype)
-            WeightMatrix(network).values.copy_(torch.tensor(self._weights))
+            network = self._bare_network()
+            matrix = WeightMatrix(network)
+            layout = matrix.layout_of(self._n_features_out)
+            weights = torch.from_numpy(self._weights.copy())
+            matrix.values.copy_(in_layout(weights, self._layout, layout))
             network.requires_grad_(False).zero_grad(set_to_none=True)
-            network.fold_standardization(torch.tensor(self._x_mean), torch.tensor(self._x_scale))
+            network.in_dtype(dtype)
+            network.fold_standardization(*map(torch.from_numpy, (self._x_mean.copy(), self._x_scale.copy())))
             networks[dtype, device] = network.to(device).eval()
         return networks[dtype, device]
 
+    def _bare_network(self):
+        """A network of this shape, in float32, whatever its weights."""
+        modules = None if self._encoder is None else [self._encoder]
+        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules)
+
     def _network_for(self, values):
-        """The network in the dtype of validated values, where it predicts."""
-        dtype = torch.float32 if values.dtype == np.float32 else torch.float64
-        return self._network(dtype, available_device(self.device))
+        """The network in the dtype of validated values, where it predicts; in float64 where float32 is too narrow."""
+        is_narrow = values.dtype == np.float32 and self._fits_float32()
+        return self._network(torch.float32 if is_narrow else torch.float64, available_device(self.device))
+
+    def _fits_float32(self):
+        """Whether rows can be standardised in float32: products and quotients of what it holds are in range."""
+        largest = max(np.abs(self._x_mean).max(initial=0.0), self._x_scale.max(initial=0.0))
+        return largest < FLOAT32_RANGE and self._x_scale.min(initial=1.0) > 1.0 / FLOAT32_RANGE
 
     def _check_shape(self, X):
         if X.shape[1:] != self._x_mean.shape:
             raise ValueError(f"Rows of X have shape {X.shape[1:]}, but those of the fit {self._x_mean.shape}.")
+
+    def _assert_dtypes(self):
+        """Whatever X and y were, what is fitted has one type."""
+        for name, dtype in DTYPES.items():
+            assert getattr(self, name, np.empty(0, dtype)).dtype == dtype, f"{name} is not {dtype}"
 
     def _forget_network(self):
         """Free the rebuilt networks, before another fit."""
@@ -60,25 +84,42 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _inference(self, X):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         network = self._network_for(X)
-        return network, _chunks_of(X, network, max(self.n_predict_draws, 1))
+        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), self._is_far())
+
+    def _is_far(self):
+        """Columns whose mean is so many deviations from 0 that products of single precision would lose them."""
+        return np.abs(self._x_mean) > FAR * self._x_scale
 
     @torch.no_grad()
-    def _map_rows(self, X, function):
-        """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows."""
+    def _map_rows(self, X, function, dtype=None):
+        """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows.
+
+        They come in this dtype, by default that of X; an error tells of rows so far away that they overflow it.
+        """
         check_is_fitted(self)
         X = canonical(validate_data(self, X, reset=False, **self._input_rules()))
         self._check_shape(X)
         network, chunks = self._inference(X)
-        return _gathered((function(network, network(chunk)) for chunk in chunks), X.shape[0])
+        outputs = (function(network, network(chunk)) for chunk in chunks)
+        with np.errstate(over="ignore"):
+            arrays = _gathered(outputs, X.shape[0], dtype or X.dtype)
+        for array in arrays if isinstance(arrays, tuple) else (arrays,):
+            if not np.isfinite(array).all():
+                row = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0]
+                raise ValueError(
+                    f"Row {row} of X lies so far from the training rows that the network overflows {X.dtype}: check "
+                    "its values."
+                )
+        return arrays
 
-    def _map_draws(self, X, function):
+    def _map_draws(self, X, function, dtype=None):
         """`function(likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
 
         def decode(network, posterior):
             eta = network.decode_points(posterior, self._points(network))
             return function(network.likelihood, eta[0])
 
-        return self._map_rows(X, decode)
+        return self._map_rows(X, decode, dtype)
 
     def _points(self, network):
         mean = network.center
@@ -180,7 +221,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         Returns
         -------
         log_likelihoods : ndarray of shape (n_samples,)
-            In nats, summed over outputs.
+            In nats, summed over outputs; float64.
         """
         check_is_fitted(self)
         X, y, _ = self._read_rows(X, y, None, reset=False)
@@ -188,11 +229,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         points, start, parts = self._points(network), 0, []
         for chunk in chunks:
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
-            targets = self._target_tensor(self._encode_targets(y[start:stop]), X.dtype)
+            targets = self._target_tensor(self._encode_targets(y[start:stop]), points.numpy(force=True).dtype)
             targets = targets.unsqueeze(0).to(points.device)
             parts.append(network.log_likelihood(chunk, targets, points)[0])
             start = stop
-        return torch.cat(parts).cpu().numpy() - self._units()
+        return torch.cat(parts).cpu().double().numpy() - self._units()
 
     @torch.no_grad()
     def log_likelihood_latent(self, z, y):
@@ -217,18 +258,19 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
-        targets = self._encode_targets(check_array(y, dtype=None, ensure_2d=False))
+        targets = self._encode_targets(check_array(targets_array(y), dtype=None, ensure_2d=False))
         if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
             raise ValueError(
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "
                 f"{len(targets)} targets."
             )
         network = self._network_for(z)
+        z = z.astype(network.center.numpy(force=True).dtype, copy=False)
         y = self._target_tensor(targets, z.dtype).to(network.center.device)
         codes = torch.from_numpy(z.reshape(-1, *z.shape[-2:])).to(network.center.device)
         eta = network.decode(codes.flatten(0, 1).unsqueeze(0)).view(*codes.shape[:2], -1)
-        log_q = network.likelihood.log_likelihood(eta, y) - self._units()
-        return log_q.cpu().numpy().reshape(*z.shape[:-2], len(y))
+        log_q = network.likelihood.log_likelihood(eta, y).cpu().double().numpy() - self._units()
+        return log_q.reshape(*z.shape[:-2], len(y))
 
     # Fitted attributes that follow from others
 
@@ -265,8 +307,13 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return int(np.sum(self.latent_rates_ > 0.01))
 
 
-def sparse_rows(X, mean, scale, dtype):
-    """(X - mean) / scale as SparseRows."""
+def sparse_rows(X, mean, scale, dtype, is_far):
+    """(X - mean) / scale as SparseRows.
+
+    Where the mean is far from 0 (`is_far`) a column has no zeros, and its differences are stored instead.
+    """
+    if is_far.any():
+        mean, X = np.where(is_far, 0.0, mean), _with_differences(X, np.where(is_far, mean, 0.0), is_far)
     return SparseRows(
         torch.from_numpy(X.indptr.astype(np.int64)),
         torch.from_numpy(X.indices.astype(np.int64)),
@@ -275,29 +322,39 @@ def sparse_rows(X, mean, scale, dtype):
     )
 
 
-def _gathered(chunks, n_rows):
+def _with_differences(X, mean, columns):
+    """X - mean in these columns, where every entry is stored, also the zeros of rows not seen in training."""
+    near = X.copy()
+    near.data = np.where(columns[near.indices], 0.0, near.data)
+    near.eliminate_zeros()
+    columns = np.flatnonzero(columns)
+    differences = (X[:, columns].toarray() - mean[columns]).ravel()
+    places = np.tile(columns, X.shape[0]), np.arange(0, differences.size + 1, len(columns))
+    return (near + sparse.csr_matrix((differences, *places), shape=X.shape)).tocsr()
+
+
+def _gathered(chunks, n_rows, dtype):
     """Tensors, or tuples of them, of some rows each as NumPy arrays of all rows, which are filled as they come."""
     wholes, start = None, 0
     for chunk in chunks:
         parts = chunk if isinstance(chunk, tuple) else (chunk,)
         if wholes is None:
-            wholes = [part.new_empty((n_rows, *part.shape[1:]), device="cpu") for part in parts]
+            wholes = [np.empty((n_rows, *part.shape[1:]), dtype) for part in parts]
         stop = start + len(parts[0])
         for whole, part in zip(wholes, parts, strict=True):
-            whole[start:stop] = part
+            whole[start:stop] = part.cpu().numpy()
         start = stop
-    arrays = tuple(whole.numpy() for whole in wholes)
-    return arrays if isinstance(chunk, tuple) else arrays[0]
+    return tuple(wholes) if isinstance(chunk, tuple) else wholes[0]
 
 
-def _chunks_of(X, network, n_points):
-    """Stacks of one network: the rows of X, so many at a time that memory stays bounded."""
+def _chunks_of(X, network, n_points, is_far):
+    """Stacks of one network: the rows of X in its dtype, so many at a time that memory stays bounded."""
+    mean = network.center.cpu().numpy()
     size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
         if sparse.issparse(rows):
-            mean = network.center.cpu().numpy()
-            yield [sparse_rows(rows, mean, np.ones_like(mean), X.dtype).to(network.center.device)]
+            yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
         else:
-            rows = np.require(rows, requirements=["C", "W"])
+            rows = np.require(rows, mean.dtype, requirements=["C", "W"])
             yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

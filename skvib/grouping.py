@@ -2,9 +2,11 @@
 
 import hashlib
 import io
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
 
 import torch
+from torch import nn
 
 from skvib.nn.layers import SparseRows
 from skvib.nn.problem import Rows, Training
@@ -13,12 +15,15 @@ from skvib.nn.trainer import train
 
 def train_together(requests):
     """Lists of a Training or an exception for each problem of the requests (method, width, problems, settings)."""
-    groups = {}
+    groups, n_watched = {}, Counter()
     asked = [(i, k, *request) for i, request in enumerate(requests) for k in range(len(request[2]))]
     for i, k, method, width, problems, settings in asked:
         problem = problems[k]
         alone = method == "exact" or problem.start is not None or len(problem.betas) > 1 or 0.0 in problem.betas
-        key = (i, k) if alone else (width, settings, _all_but_beta(problem))
+        shared = (i, k) if alone else (width, settings, all_but_beta(problem))
+        # a network that is watched has one monitor for each beta
+        n_watched[shared, problem.betas] += bool(problem.monitors)
+        key = shared, problem.monitors and n_watched[shared, problem.betas]
         groups.setdefault(key, (width, settings, {}))[-1][i, k] = problem
     answers = [[None] * len(problems) for _, _, problems, _ in requests]
     for (width, settings), batch in _by_settings(groups.values()).items():
@@ -64,9 +69,10 @@ def _train_or_fail(problems, settings, width):
     return [_train_or_fail([replace(problem, monitors=())], settings, width)[0] for problem in problems]
 
 
-def stored_once(rows, stored):
-    """Rows whose parts are the same objects wherever their values are equal."""
-    return Rows(*(_interned(part, stored) for part in rows))
+def stored_once(problem, stored):
+    """A problem the parts of whose rows are the same objects wherever their values are equal."""
+    sets = {"rows": problem.rows, "validation": problem.validation}
+    return replace(problem, **{n: rows and Rows(*(_interned(p, stored) for p in rows)) for n, rows in sets.items()})
 
 
 def _interned(part, stored):
@@ -78,12 +84,22 @@ def _interned(part, stored):
     return stored.setdefault(digest.digest(), part)
 
 
-def _all_but_beta(problem):
-    """What two problems share that differ in beta alone; their rows are stored once."""
-    parts = (*problem.rows, *(problem.validation or ()))
+def all_but_beta(problem):
+    """What two problems share that differ in beta alone (and in who watches them); their rows are stored once."""
     seed = None if problem.any_seed else problem.seed
-    encoder = problem.encoder and _content(problem.encoder)
-    return tuple(map(id, parts)), problem.latent_dim, problem.n_steps, seed, encoder
+    shared = replace(problem, betas=(), monitors=(), seed=seed)
+    return tuple(_identity(getattr(shared, field.name)) for field in fields(shared))
+
+
+def _identity(value):
+    """Something hashable that equals that of an equal value."""
+    if isinstance(value, tuple):
+        return tuple(_identity(part) for part in value)
+    if isinstance(value, dict):
+        return tuple((key, _identity(part)) for key, part in value.items())
+    if isinstance(value, torch.Tensor | SparseRows):
+        return id(value)
+    return _content(value) if isinstance(value, nn.Module) else value
 
 
 def _content(module):

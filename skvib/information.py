@@ -30,7 +30,7 @@ from skvib.bounds import (
     values_and_errors,
 )
 from skvib.monitor import silent_codes_allowed
-from skvib.rows import with_columns_of
+from skvib.rows import column_names, with_columns_of
 
 NATS_IN = {"nats": 1.0, "bits": math.log(2.0)}
 ACTIVE_NATS = 0.01
@@ -751,7 +751,7 @@ def _groups(X, features):
         raise ValueError(
             "X has no columns whose information could be measured: pass the last step and transformed rows."
         )
-    names = list(map(str, X.columns)) if hasattr(X, "columns") else [f"x{k}" for k in range(X.shape[1])]
+    names = column_names(X) or [f"x{k}" for k in range(X.shape[1])]
     features = range(len(names)) if features is None else features
     parts = features.values() if isinstance(features, dict) else features
     groups = [[part] if np.ndim(part) == 0 else list(part) for part in parts]

@@ -10,12 +10,12 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skvib.base import BaseVIB, train_problems
-from skvib.bounds import best_and_compressed, values_and_errors, weighted_mean
+from skvib.bounds import best_and_compressed, unwrapped, values_and_errors, weighted_mean
 from skvib.information import target_information
 from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import fit_at
-from skvib.rows import take
+from skvib.rows import rows_of, take, targets_array
 
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
 
@@ -82,7 +82,8 @@ def beta_path(
     Parameters
     ----------
     estimator : VIBClassifier, VIBRegressor or Pipeline that ends in one
-        It is cloned; its own `beta` does not matter.
+        It is cloned; its own `beta` does not matter. A resampler among the steps (of imbalanced-learn) resamples the
+        training rows, as in a fit.
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Training inputs.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -139,20 +140,38 @@ def beta_path(
     estimator = clone(estimator)
     before, vib = _split(estimator)
     vib.set_params(beta=betas[0])
-    inputs = X if before is None else before.fit_transform(X, y)
-    inputs_val = X_val if X_val is None or before is None else before.transform(X_val)
+    inputs, targets = X, y
+    if before is not None:
+        inputs, targets = _fit_steps(before, X, y, sample_weight)
+        estimator.steps[:-1] = before.steps
+    prepare, _ = unwrapped(estimator)
+    inputs_val = None if X_val is None else prepare(X_val)
     validation = {"X_val": inputs_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     with PathTraining(betas, method) as trained:
-        vib.fit(inputs, y, sample_weight, **validation)
-    if before is not None:
-        estimator.steps[:-1] = before.steps
+        vib.fit(inputs, targets, sample_weight, **validation)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 
+def _fit_steps(before, X, y, sample_weight):
+    """Fit the steps before the VIB estimator; what they make of the training rows, which resamplers change."""
+    resamplers = [step for _, step in before.steps if hasattr(step, "fit_resample")]
+    if not resamplers:
+        return before.fit_transform(X, y), y
+    if sample_weight is not None:
+        raise ValueError(f"{type(resamplers[0]).__name__} draws rows anew, so there are no weights for them.")
+    for _, step in before.steps:
+        if step in resamplers:
+            X, y = step.fit_resample(X, y)
+        elif step not in (None, "passthrough"):
+            X = step.fit_transform(X, y)
+    return X, y
+
+
 def _weighty(X, y, weights):
     """The rows of positive weight."""
+    X, y = rows_of(X), targets_array(y)
     if weights is None:
         return X, y, None
     kept = np.flatnonzero(weights)
@@ -254,8 +273,8 @@ class BetaPath:
         self.n_active = np.array([model.n_active_ for model in models])
         self.information_rows = "validation" if held_out else "training"
         self.evaluation_rows = X, y, weights = rows
-        before, _ = _split(estimator)
-        X = X if before is None else before.transform(X)
+        prepare, _ = unwrapped(estimator)
+        X = prepare(X)
         options = {"sample_weight": weights, "max_rows": INFORMATION_ROWS, "random_state": models[0]._seed}
         information = [target_information(model, X, y, **options) for model in models]
         self.information, self.information_se = values_and_errors(information)

@@ -1,12 +1,17 @@
 """VIBRegressor: target scaling and the predictive distribution."""
 
+import math
+
 import numpy as np
 import torch
-from scipy.special import ndtr, ndtri
 from sklearn.base import RegressorMixin
 
 from skvib.base import BaseVIB, StrOptions, fit_context
-from skvib.rows import weighted_moments
+from skvib.rows import Moments, weighted_moments
+
+MAX_NEWTON_STEPS = 60
+SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
+INVERSE_ROOT_2, INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0), 1.0 / math.sqrt(2.0 * math.pi)
 
 
 class VIBRegressor(RegressorMixin, BaseVIB):
@@ -238,10 +243,19 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         return y.astype(np.float64).reshape(-1, self.n_outputs_)
 
     def _class_weights(self, targets, weights, incremental):
-        return 1.0
+        return np.ones(len(weights))
 
     def _learn_scale(self, targets, weights):
-        self._y_mean, self._y_scale = weighted_moments(targets, np.arange(len(targets)), weights)
+        self._set_y_moments(weighted_moments(targets, np.arange(len(targets)), weights))
+
+    def _set_y_moments(self, moments):
+        self._y_mean, self._y_deviation, self._y_scale = moments.mean, moments.deviation, moments.scale
+
+    def _follow_targets(self, targets, weights):
+        before = Moments(self._y_mean, getattr(self, "_y_deviation", self._y_scale), self._weight_seen)
+        after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
+        self._set_y_moments(after)
+        return before.change_to(after)
 
     def _scale_targets(self, targets):
         return (targets - self._y_mean) / self._y_scale
@@ -291,35 +305,60 @@ class VIBRegressor(RegressorMixin, BaseVIB):
                 raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
 
         def summarize(likelihood, eta):
-            means, scales = (part.cpu().numpy().astype(np.float64) for part in likelihood.moments(eta))
-            scales = np.broadcast_to(scales, means.shape)
+            if quantiles is None and not return_std:
+                return self._in_units_of_y(likelihood.summarize(eta), self._y_mean)
+            means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(eta)))
             if quantiles is not None:
-                return self._in_units_of_y(_mixture_quantiles(means, scales, quantiles), eta)
-            mean = self._in_units_of_y(means.mean(axis=0), eta)
-            if not return_std:
-                return mean
-            std = np.sqrt(means.var(axis=0) + np.square(scales).mean(axis=0)) * self._y_scale
-            return mean, torch.from_numpy(std.reshape(mean.shape)).to(eta.dtype)
+                return self._in_units_of_y(mixture_quantiles(means, scales, quantiles), self._y_mean)
+            std = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
+            return self._in_units_of_y(means.mean(0), self._y_mean), self._in_units_of_y(std, 0.0)
 
-        return self._map_draws(X, summarize)
+        return self._map_draws(X, summarize, np.float64)
 
-    def _in_units_of_y(self, values, like):
-        """Standardised outputs (n, n_outputs, ...) in the units and the shape of y, in the dtype of `like`."""
+    def _in_units_of_y(self, values, mean):
+        """Standardised outputs (n, n_outputs, ...) in the units and the shape of y, float64, about a mean.
+
+        A target that was constant is predicted as what it was.
+        """
+        values = values.cpu().double()
+        deviation = getattr(self, "_y_deviation", self._y_scale)
+        spread, mean = (torch.from_numpy(np.broadcast_to(part, deviation.shape).copy()) for part in (deviation, mean))
         columns = (slice(None),) + (None,) * (values.ndim - 2)
-        values = values * self._y_scale[columns] + self._y_mean[columns]
-        return torch.from_numpy(values.reshape(len(values), *self._y_shape, *values.shape[2:])).to(like.dtype)
+        values = values * spread[columns] + mean[columns]
+        return values.view(len(values), *self._y_shape, *values.shape[2:])
 
 
-def _mixture_quantiles(means, scales, quantiles):
-    """Quantiles (n, n_outputs, Q) of an equal mixture of normals (S, n, n_outputs), by bisection.
+def mixture_quantiles(means, scales, quantiles):
+    """Quantiles (n, n_outputs, Q) of an equal mixture of normals, tensors (S, n, n_outputs), by Newton's method.
 
-    A quantile of the mixture lies between the smallest and the largest of its components' quantiles.
+    A quantile lies between the smallest and the largest of the components' own. A step that would leave this bracket,
+    which every step narrows, halves it instead; what has converged is left alone.
     """
-    components = means[..., None] + scales[..., None] * ndtri(quantiles)
-    low, high = components.min(axis=0), components.max(axis=0)
-    for _ in range(50):
-        middle = 0.5 * (low + high)
-        errors = (middle - means[..., None]) / scales[..., None]
-        is_below = ndtr(errors).mean(axis=0) < quantiles
-        low, high = np.where(is_below, middle, low), np.where(is_below, high, middle)
-    return 0.5 * (low + high)
+    levels = torch.as_tensor(np.asarray(quantiles), dtype=means.dtype)
+    shape = (*means.shape[1:], len(levels))
+    own = torch.special.ndtri(levels)
+    first = torch.addcmul(means[..., None], scales[..., None], own)
+    low, high = first.amin(0).flatten(), first.amax(0).flatten()
+    spread = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
+    found = (means.mean(0)[..., None] + spread[..., None] * own).flatten().clamp(low, high)
+    # the components last, side by side
+    means, scales = (part.flatten(1).T.contiguous() for part in (means, scales))
+    narrowest = scales.amin(1)
+    levels = levels.expand(shape).flatten()
+    of_output = torch.arange(len(means), device="cpu").repeat_interleave(shape[-1])
+    left = torch.arange(len(found), device="cpu")
+    for _ in range(MAX_NEWTON_STEPS):
+        x, outputs = found[left], of_output[left]
+        s = scales[outputs]
+        errors = (x[:, None] - means[outputs]).div_(s)
+        density = (errors * errors).mul_(-0.5).exp_().div_(s).mean(1).mul_(INVERSE_ROOT_2PI)
+        excess = errors.mul_(INVERSE_ROOT_2).erf_().mean(1).add_(1.0).mul_(0.5).sub_(levels[left])
+        low[left] = torch.where(excess < 0, x, low[left])
+        high[left] = torch.where(excess < 0, high[left], x)
+        step = x - excess / density
+        inside = (step >= low[left]) & (step <= high[left])
+        found[left] = torch.where(inside, step, 0.5 * (low[left] + high[left]))
+        left = left[~inside | ((step - x).abs() > SHORT_STEP * narrowest[outputs])]
+        if not len(left):
+            break
+    return found.view(shape)

@@ -4,11 +4,13 @@ Weight k then is k copies, and no result depends on the order of the rows. Every
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
+CONSTANT_ULPS = 10
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -28,25 +30,59 @@ def collapse(X, y, weights):
         -0 as 0 and is the same for dense and sparse X.
     weights : ndarray of float64
         Their summed weights.
+    twins : ndarray of int
+        For each of them, the first with the same x.
     """
     kept = np.flatnonzero(weights)
     y = y.reshape(len(y), -1)
-    hashes = (_hash(X, 1) + _hash(y, 2) * _ODD)[kept]
+    of_x = _hash(X, 1)
+    hashes = (of_x + _hash(y, 2) * _ODD)[kept]
     order = np.argsort(hashes, kind="stable")
-    rows, hashes = kept[order], hashes[order]
+    rows = kept[order]
+    starts = _starts(hashes[order], rows, X, y)
+    totals = np.add.reduceat(weights[rows], starts) if len(starts) else weights[rows]
+    rows = rows[starts]
+    order = np.argsort(of_x[rows], kind="stable")
+    starts = _starts(of_x[rows[order]], rows[order], X)
+    twins = np.empty_like(order)
+    twins[order] = np.repeat(order[starts], np.diff(starts, append=len(order)))
+    return rows, totals, twins
+
+
+def fingerprint(X, y, rows, weights):
+    """A number that tells this weighted set of rows from others."""
+    hashes = (_hash(X, 1) + _hash(y.reshape(len(y), -1), 2) * _ODD)[rows]
+    return np.sum(_mix(weights, hashes | np.uint64(1)), dtype=np.uint64)
+
+
+def _starts(hashes, rows, *arrays):
+    """Where among rows sorted by their hashes a run of rows begins that are equal in all arrays."""
     is_first = np.ones(len(rows), dtype=bool)
     suspects = np.flatnonzero(hashes[1:] == hashes[:-1])
     before, after = rows[suspects], rows[suspects + 1]
-    is_first[suspects + 1] = ~(_equal(X, before, after) & _equal(y, before, after))
-    starts = np.flatnonzero(is_first)
-    totals = np.add.reduceat(weights[rows], starts) if len(starts) else weights[rows]
-    return rows[starts], totals
+    is_first[suspects + 1] = ~np.logical_and.reduce([_equal(array, before, after) for array in arrays])
+    return np.flatnonzero(is_first)
+
+
+def rows_of(X):
+    """X in a container that rows can be taken of: an array, a sparse matrix, a data frame, a table of pyarrow."""
+    if hasattr(X, "detach"):
+        return X.detach().cpu().numpy()
+    return X if hasattr(X, "shape") else np.asarray(X)
+
+
+def column_names(X):
+    """Names of the columns of a data frame or a table; None of what has none."""
+    names = getattr(X, "column_names", getattr(X, "columns", None))
+    return None if names is None else [str(name) for name in names]
 
 
 def take(rows, kept):
-    """Some rows of an array, a list, a sparse matrix or a data frame, which keeps its names."""
+    """Some rows of an array, a list, a sparse matrix, or a data frame or table, which keep their names."""
     if hasattr(rows, "iloc"):
         return rows.iloc[kept]
+    if hasattr(rows, "column_names"):
+        return rows.take(kept)
     if sparse.issparse(rows):
         return rows.tocsr()[kept]
     return (rows if hasattr(rows, "shape") else np.asarray(rows))[kept]
@@ -59,15 +95,34 @@ def with_columns_of(X, columns, rows):
         for column in columns:
             X.isetitem(column, X.iloc[rows, column].array)
         return X
+    if hasattr(X, "column_names"):
+        for column in columns:
+            X = X.set_column(column, X.field(column), X.column(column).take(rows))
+        return X
     if hasattr(X, "with_columns"):
         return X.with_columns(X[rows].get_columns()[column] for column in columns)
     if sparse.issparse(X):
-        taken = np.zeros(X.shape[1])
-        taken[columns] = 1.0
-        return (X @ sparse.diags_array(1.0 - taken) + X.tocsr()[rows] @ sparse.diags_array(taken)).tocsr()
+        X, others = X.tocsr().copy(), X.tocsr()[rows]
+        is_taken = np.isin(np.arange(X.shape[1]), columns)
+        X.data[is_taken[X.indices]] = 0
+        others.data[~is_taken[others.indices]] = 0
+        return (X + others).tocsr()
     X = X.copy()
     X[:, columns] = X[rows][:, columns]
     return X
+
+
+def plain_targets(y):
+    """Targets in a type that scikit-learn knows: NumPy's StringDType is not among them."""
+    return y.astype(object) if isinstance(y, np.ndarray) and y.dtype.kind == "T" else y
+
+
+def targets_array(y):
+    """Targets as an array (n,) or (n, n_outputs), whatever holds them; a single column is (n,)."""
+    y = y.toarray() if sparse.issparse(y) else np.asarray(plain_targets(rows_of(y)))
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y.ravel()
+    return y.astype(float) if y.ndim > 1 and y.dtype == object else y
 
 
 def canonical(X):
@@ -78,21 +133,54 @@ def canonical(X):
     return X
 
 
+class Moments(NamedTuple):
+    """Mean and standard deviation of columns, float64, 0 for a constant one, and the weight of the rows they are of."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    weight: float
+
+    @property
+    def scale(self):
+        """What standardised columns are divided by; no ulp of a constant column becomes large by it."""
+        return np.where(self.deviation > 0, self.deviation, np.maximum(1.0, np.abs(self.mean)))
+
+    def merged(self, other):
+        """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983)."""
+        weight = self.weight + other.weight
+        share, step = other.weight / weight, other.mean - self.mean
+        variance = self.deviation**2
+        variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
+        return Moments(*_settled(self.mean + share * step, np.sqrt(variance)), weight)
+
+    def change_to(self, other):
+        """(ratio, shift) by which what was standardised so is ratio * what the other makes of it + shift; None if same.
+
+        Of a column that was constant nothing is known but that value, which keeps its meaning.
+        """
+        scale = np.where(self.deviation > 0, self.scale, other.scale)
+        ratio, shift = other.scale / scale, (other.mean - self.mean) / scale
+        return (ratio, shift) if (ratio != 1).any() or shift.any() else None
+
+
 def weighted_moments(X, rows, weights):
-    """Mean and standard deviation of the columns of X[rows], float64; 1 for a constant column's deviation."""
+    """The Moments of X[rows], computed about their first row: a far mean costs no precision."""
+    total = float(weights.sum())
     with np.errstate(over="ignore", invalid="ignore"):
-        if sparse.issparse(X):
-            mean, variance = _sparse_moments(X[rows], weights / weights.sum())
-        else:
-            mean, variance = _dense_moments(X, rows, weights / weights.sum())
-        scale = np.sqrt(variance)
-    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        moments = _sparse_moments(X[rows], weights / total) if sparse.issparse(X) else None
+        mean, variance = moments or _dense_moments(X, rows, weights / total)
+        mean, deviation = _settled(mean, np.sqrt(variance))
+    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         raise ValueError(
             "The mean or the standard deviation of a column overflows float64: its values are too large. "
             "Rescale the data."
         )
-    rounding = max(10, len(rows)) * np.finfo(np.float64).eps * np.abs(mean)
-    return mean, np.where(scale <= rounding, 1.0, scale)
+    return Moments(mean, deviation, total)
+
+
+def _settled(mean, deviation):
+    """A column whose values differ by rounding alone is constant."""
+    return mean, np.where(deviation <= CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(mean), 0.0, deviation)
 
 
 def standardized(X, rows, mean, scale):
@@ -132,7 +220,10 @@ def _hash(X, salt):
 
 
 def _mix(values, keys):
-    terms = (values.astype(np.float64) + 0.0).view(np.uint64) * keys
+    terms = (values.astype(np.float64) + 0.0).view(np.uint64)
+    # the lower half of a small integer is empty, and a product of it forgets most of the key
+    terms ^= terms >> np.uint64(32)
+    terms *= keys
     terms ^= terms >> np.uint64(32)
     terms *= np.uint64(0x94D049BB133111EB)
     return terms
@@ -145,22 +236,26 @@ def _equal(X, a, b):
 
 
 def _dense_moments(X, rows, shares):
-    mean = np.zeros(X.shape[1:])
+    origin = X[rows[0]].astype(np.float64)
+    shift = np.zeros(X.shape[1:])
     for chunk in _chunks(len(rows), X):
-        mean += np.tensordot(shares[chunk], X[rows[chunk]].astype(np.float64, copy=False), 1)
+        shift += np.tensordot(shares[chunk], X[rows[chunk]] - origin, 1)
     variance = np.zeros(X.shape[1:])
     for chunk in _chunks(len(rows), X):
-        variance += np.tensordot(shares[chunk], np.square(X[rows[chunk]] - mean), 1)
-    return mean, variance
+        variance += np.tensordot(shares[chunk], np.square((X[rows[chunk]] - origin) - shift), 1)
+    return origin + shift, variance
 
 
 def _sparse_moments(X, shares):
     share_of_entry = np.repeat(shares, np.diff(X.indptr))
 
     def column_sums(values):
-        return np.bincount(X.indices, share_of_entry * values, minlength=X.shape[1])
+        return np.bincount(X.indices, share_of_entry * values, minlength=X.shape[1]).astype(np.float64)
 
-    mean = column_sums(X.data)
-    stored = column_sums(np.ones(len(X.data)))
-    spread = column_sums(np.square(X.data - mean[X.indices]))
-    return mean, spread + np.maximum(1.0 - stored, 0.0) * np.square(mean)
+    # about the first row, where a column has no zeros
+    is_full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
+    origin = np.where(is_full, X[[0]].toarray()[0], 0.0)
+    missing = np.where(is_full, 0.0, np.maximum(1.0 - column_sums(np.ones(len(X.data))), 0.0))
+    shift = column_sums(X.data - origin[X.indices])
+    spread = column_sums(np.square(X.data - origin[X.indices] - shift[X.indices]))
+    return origin + shift, spread + missing * np.square(shift)

@@ -3,8 +3,10 @@
 from contextlib import contextmanager
 
 import numpy as np
-from sklearn.base import is_classifier
-from sklearn.model_selection import GridSearchCV
+from sklearn import get_config
+from sklearn.base import clone, is_classifier
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, check_cv, cross_validate
 from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
@@ -15,9 +17,11 @@ from skvib.base import BaseVIB, StrOptions
 from skvib.bounds import unwrapped
 from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
+from skvib.rows import plain_targets, targets_array
 from skvib.together import fit_together
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
+SINGLE_LABELS = ("binary", "multiclass")
 
 
 def one_standard_error(cv_results):
@@ -83,15 +87,15 @@ def _compression(params):
 
 
 def log_likelihood_score(estimator, X, y, sample_weight=None):
-    """Mean log-likelihood of the rows, nats: the scorer of BetaSearchCV where there is no log loss.
+    """Mean log-likelihood of the rows, nats: the default score of BetaSearchCV.
 
     Parameters
     ----------
-    estimator : fitted VIBRegressor, VIBClassifier or Pipeline that ends in one
+    estimator : fitted VIBRegressor, VIBClassifier, Pipeline that ends in one, or any classifier with probabilities
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Rows.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Their targets.
+        Their targets; labels may be some of those that the classifier knows.
     sample_weight : array-like of shape (n_samples,), default=None
         Weights of the rows.
 
@@ -102,13 +106,29 @@ def log_likelihood_score(estimator, X, y, sample_weight=None):
     Raises
     ------
     TypeError
-        If there is no VIB estimator at its end.
+        If the estimator has no log-likelihood.
     """
     try:
         prepare, vib = unwrapped(estimator)
     except TypeError as error:
+        if is_classifier(estimator) and hasattr(estimator, "predict_proba"):
+            p = estimator.predict_proba(X)
+            return -float(log_loss(y, p, labels=estimator.classes_, sample_weight=sample_weight))
         raise TypeError(f"{error} It has no log-likelihood: pass another `scoring`.") from error
     return float(np.average(vib.log_likelihood_samples(prepare(X), y), weights=sample_weight))
+
+
+class _NoFiniteScoreError(ValueError):
+    """No score can choose; `splits` are those without any."""
+
+    def __init__(self, results, metric):
+        splits = [key for key in results if key.startswith("split") and key.endswith(f"_test_{metric}")]
+        failed = [key.partition("_")[0] for key in splits if not np.isfinite(results[key]).any()]
+        self.splits = [int(name.removeprefix("split")) for name in failed]
+        self.params = results["params"][0]
+        super().__init__(
+            f"No candidate has a finite score, so none can be chosen: none has one on {', '.join(failed)}."
+        )
 
 
 def _chosen_has(method):
@@ -136,8 +156,8 @@ class BetaSearchCV(GridSearchCV):
     selection : {"best", "1se"}, default="best"
         The candidate of the best mean score, or the most compressed one within a standard error of it.
     scoring : str, callable, list, tuple or dict, default=None
-        As in GridSearchCV; by default "neg_log_loss" for classifiers, and the mean log-likelihood for
-        regressors and multilabel targets.
+        As in GridSearchCV; by default the mean log-likelihood, in nats; of classifiers that is minus the log loss. It
+        is finite for folds that lack a label, too, and for a single row.
     n_jobs : int, default=None
         Ignored: the fits train together. To spread searches over workers, run several under joblib.
     refit : bool, str or callable, default=True
@@ -237,17 +257,33 @@ class BetaSearchCV(GridSearchCV):
         self._validate_params()
         if y is None:
             raise ValueError("BetaSearchCV requires y to be passed, but the target y is None.")
+        y = plain_targets(y)
         names = self._names_of_beta()
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
         refit = self._refit(grid)
-        given = self._given(param_grid=grid, scoring=self._scoring(y), refit=refit)
-        with given, fit_together(method=self.method), silent_codes_allowed():
-            super().fit(X, y, **params)
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit, cv=cv), silent_codes_allowed():
+            try:
+                with fit_together(method=self.method):
+                    super().fit(X, y, **params)
+            except _NoFiniteScoreError as error:
+                self._explain(error, X, y, params.get("groups"))
         if self.selection == "1se":
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
         return self
+
+    def _explain(self, error, X, y, groups):
+        """Raise what failed on the splits without a finite score, or the error itself if it does not fail again."""
+        splits = list(self.cv.split(X, y, groups))
+        estimator = clone(self.estimator).set_params(**clone(error.params, safe=False))
+        try:
+            failed = [splits[split] for split in error.splits]
+            cross_validate(estimator, X, y, cv=failed or splits, scoring=self.scoring, error_score="raise")
+        except (TypeError, ValueError) as cause:
+            raise type(cause)(f"{error} There, {cause}") from cause
+        raise error
 
     @contextmanager
     def _given(self, **parameters):
@@ -272,14 +308,29 @@ class BetaSearchCV(GridSearchCV):
     def _scoring(self, y):
         if self.scoring is not None:
             return self.scoring
-        if is_classifier(self.estimator) and type_of_target(y) in ("binary", "multiclass"):
-            return "neg_log_loss"
         last = self.estimator
         while isinstance(last, Pipeline):
             last = last[-1]
-        if not isinstance(last, BaseVIB):
-            raise TypeError(f"{type(last).__name__} has no log-likelihood to choose by: pass `scoring`.")
-        return log_likelihood_score
+        has_single_labels = is_classifier(self.estimator) and type_of_target(targets_array(y)) in SINGLE_LABELS
+        if isinstance(last, BaseVIB) or has_single_labels:
+            return log_likelihood_score
+        raise TypeError(f"{type(last).__name__} has no log-likelihood to choose by: pass `scoring`.")
+
+    def _get_routed_params_for_fit(self, params):
+        """Let weights reach the default score, too; before scikit-learn 1.7 they reach the fits alone."""
+        routed = super()._get_routed_params_for_fit(params)
+        weights, is_routing = params.get("sample_weight"), get_config()["enable_metadata_routing"]
+        if self.scoring is log_likelihood_score and weights is not None and not is_routing:
+            routed.scorer.score["sample_weight"] = weights
+        return routed
+
+    @staticmethod
+    def _select_best_index(refit, refit_metric, results):
+        """Raise before the refit if no score can choose."""
+        name = f"mean_test_{refit_metric}"
+        if name in results and not np.isfinite(results[name]).any():
+            raise _NoFiniteScoreError(results, refit_metric)
+        return GridSearchCV._select_best_index(refit, refit_metric, results)
 
     def _refit(self, grid):
         if self.selection == "best":
@@ -292,6 +343,25 @@ class BetaSearchCV(GridSearchCV):
         if not any(name.rpartition("__")[2] == "beta" for name in names):
             raise ValueError(f'selection="1se" needs a search over beta; param_grid has {sorted(names)}.')
         return self.refit and one_standard_error
+
+    def score(self, X, y=None, **params):
+        """Score the chosen estimator, by `scoring`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        **params : dict
+            As in GridSearchCV: metadata that is routed to the scorer.
+
+        Returns
+        -------
+        score : float
+            The higher, the better.
+        """
+        return super().score(X, plain_targets(y), **params)
 
     @_chosen_has("predict")
     def predict(self, X, **params):
@@ -331,6 +401,42 @@ class BetaSearchCV(GridSearchCV):
             Mean codes.
         """
         return self.fit(X, y, **params).transform(X)
+
+    @_chosen_has("get_feature_names_out")
+    def get_feature_names_out(self, input_features=None):
+        """Name the codes of the chosen estimator.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the columns of X; they do not matter.
+
+        Returns
+        -------
+        names : ndarray of str of shape (latent_dim,)
+            Such as "vibclassifier0".
+        """
+        check_is_fitted(self)
+        return self.best_estimator_.get_feature_names_out(input_features)
+
+    @_chosen_has("set_output")
+    def set_output(self, *, transform=None):
+        """Choose the container of `transform`, as for the estimator itself.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"} or None, default=None
+            What `transform` returns; None leaves it as it is.
+
+        Returns
+        -------
+        self : object
+            The search.
+        """
+        for estimator in (self.estimator, getattr(self, "best_estimator_", None)):
+            if estimator is not None:
+                estimator.set_output(transform=transform)
+        return self
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from contextlib import contextmanager
 from functools import partial
+from numbers import Integral
 from queue import SimpleQueue
 
 import joblib
@@ -93,11 +94,11 @@ class TogetherBackend(ParallelBackendBase):
 
     def __init__(self, nesting_level=0, width=64, method="exact", **kwargs):
         super().__init__(nesting_level=nesting_level, **kwargs)
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise ValueError(f"width must be a positive integer, the networks of a stack; got {width!r}.")
         if method not in METHODS:
             raise ValueError(f"method must be one of {METHODS}; got {method!r}.")
-        self.width, self.method = width, method
+        self.width, self.method = int(width), method
         self.is_own = False
 
     def effective_n_jobs(self, n_jobs):
@@ -244,9 +245,7 @@ class _Gathering:
         task = self.active
         if task.thread is not threading.current_thread():
             return train(problems, settings)
-        for problem in problems:
-            problem.rows = stored_once(problem.rows, self.stored)
-            problem.validation = problem.validation and stored_once(problem.validation, self.stored)
+        problems = [stored_once(problem, self.stored) for problem in problems]
         if not task.is_abandoned:
             task.request = method, width, problems, settings
             self.waiting.append(task)

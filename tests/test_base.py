@@ -15,6 +15,8 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import StandardScaler
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.fitted import DTYPES
+from skvib.rows import _hash, collapse, weighted_moments
 
 FAST = {
     "hidden_layer_sizes": (16,),
@@ -75,6 +77,19 @@ def test_minus_zero_is_zero(estimator):
     y = [0, 0, 1, 1]
     first, second = clone(estimator).fit(X, y), clone(estimator).fit(np.abs(X), y)
     np.testing.assert_array_equal(signature(first, X), signature(second, X))
+
+
+def test_equal_rows_of_integers_are_merged_wherever_they_stand():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(3, size=(3000, 12)).astype(float), rng.integers(2, size=3000)
+    X, y = np.repeat(X, 3, axis=0), np.repeat(y, 3)
+    order = rng.permutation(len(y))
+    rows, weights, twins = collapse(X[order], y[order], np.ones(len(y)))
+    assert len(rows) == len(np.unique(np.c_[X, y], axis=0))
+    assert weights.sum() == len(y)
+    assert len(np.unique(twins)) == len(np.unique(X, axis=0))
+    permuted = rng.permuted(np.tile(np.arange(64.0), (20_000, 1)), axis=1)
+    assert len(np.unique(_hash(permuted, 1))) == 20_000
 
 
 # Inputs
@@ -167,6 +182,81 @@ def test_wide_sparse_input_is_never_densified():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y)
     assert model.predict_proba(X).shape == (300, 2)
+
+
+CONSTANT = {
+    "1e18": np.full(120, 1e18),
+    "a day in nanoseconds": np.full(120, 1.7e18),
+    "with jitter": 1.7e18 + np.random.default_rng(0).integers(0, 200_000, 120),
+    "ulps": np.nextafter(np.full(120, 1e18), np.where(np.arange(120) % 2, np.inf, 0.0)),
+    "a third": np.full(120, 1 / 3),
+    "tiny": np.full(120, 1e-300),
+    "-1e12": np.full(120, -1e12),
+}
+
+
+@both
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("name", CONSTANT)
+def test_a_column_far_from_zero_that_hardly_varies_ruins_nothing(estimator, container, name, data):
+    X, y = data
+    beside = np.c_[X, CONSTANT[name]]
+    estimator = clone(estimator).set_params(max_iter=40)
+    plain, model = clone(estimator).fit(X, y), clone(estimator).fit(container(beside), y)
+    assert model.score(container(beside), y) > plain.score(X, y) - 0.1
+    assert np.abs(model.transform(container(beside))).max() < 100
+    for weights in (np.ones(120), np.random.default_rng(0).uniform(size=120)):
+        mean, deviation, _ = weighted_moments(beside, np.arange(120), weights)
+        assert mean[-1] == pytest.approx(CONSTANT[name].mean(), rel=1e-13)
+        assert deviation[-1] == pytest.approx(CONSTANT[name].std() if name == "with jitter" else 0.0, rel=0.3)
+
+
+@both
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # of scikit-learn's look for infinities
+@pytest.mark.parametrize("scale", [1e-44, 1e-39, 1e-20, 1e20, 3e38])
+def test_extremes_of_float32_are_fitted_and_predicted(estimator, scale):
+    rng = np.random.default_rng(0)
+    X = (scale * rng.uniform(-1, 1, size=(150, 4))).astype(np.float32)
+    y = (X[:, 0] > 0).astype(int)
+    model = clone(estimator).set_params(max_iter=40).fit(X, y)
+    for rows in (X, X.astype(np.float64)):
+        assert model.score(rows, y) > (0.85 if isinstance(model, VIBClassifier) else 0.3)
+        assert model.transform(rows).dtype == rows.dtype
+        assert np.isfinite(model.transform(rows)).all()
+        assert np.isfinite(model.rate_samples(rows)).all()
+        assert np.isfinite(model.log_likelihood_samples(rows, y)).all()
+
+
+@both
+def test_rows_far_beyond_are_finite_or_an_error_and_never_nan(estimator, data):
+    X, y = data
+    model = clone(estimator).fit(X.astype(np.float32), y)
+    for far in (np.full((3, 6), 3e38, dtype=np.float32), np.full((3, 6), 1e300), 1e30 * X, 1e15 * X.astype(np.float32)):
+        for method in (model.predict, model.transform, model.rate_samples):
+            try:
+                assert np.isfinite(method(far)).all()
+            except ValueError as error:
+                assert "lies so far from the training rows" in str(error)
+    with pytest.raises(ValueError, match=r"Row 1 of X lies so far .* overflows float32: check its values"):
+        model.transform(np.r_[X[:1], np.full((1, 6), 3e38)].astype(np.float32))
+
+
+@both
+def test_a_sparse_matrix_without_entries_is_fitted(estimator):
+    y = np.arange(40) % 2
+    model = clone(estimator).fit(sparse.csr_matrix((40, 3)), y)
+    for rows in (np.zeros((2, 3), np.float32), np.zeros((2, 3)), sparse.csr_matrix((2, 3), dtype=np.float32)):
+        assert np.isfinite(model.predict(rows)).all()
+
+
+@both
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, bool, sparse.csr_array])
+def test_what_is_fitted_has_one_type_whatever_x_has(estimator, kind):
+    X, y = np.random.default_rng(0).integers(2, size=(40, 3)), np.arange(40) % 2
+    X = kind(X) if kind is sparse.csr_array else X.astype(kind)
+    model = clone(estimator).fit(X, y)
+    for name, dtype in DTYPES.items():
+        assert getattr(model, name, np.empty(0, dtype)).dtype == dtype
 
 
 # Seeds
@@ -402,6 +492,37 @@ def test_a_refit_forgets(estimator, data):
     assert model.n_features_in_ == 4
     assert not hasattr(model, "feature_names_in_")
     np.testing.assert_array_equal(model.transform(X[:, :4]), clone(estimator).fit(X[:, :4], y).transform(X[:, :4]))
+
+
+@both
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_layer_sizes": (4,)},
+        {"decoder_hidden_layer_sizes": (4,)},
+        {"activation": "tanh"},
+        {"standardize": False},
+        {"latent_dim": 4},
+        {"encoder": torch.nn.Flatten()},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_fit_that_continues_keeps_its_network(estimator, changes, data):
+    X, y = data
+    name = next(iter(changes))
+    first = {"classes": [0, 1]} if isinstance(estimator, VIBClassifier) else {}
+    for go_on in (lambda model: model.fit(X, y), lambda model: model.partial_fit(X, y)):
+        model = clone(estimator).set_params(warm_start=True)
+        model.partial_fit(X, y, **first)
+        with pytest.raises(ValueError, match=f"{name} changed from .* keeps its network"):
+            go_on(model.set_params(**changes))
+
+
+def test_the_noise_of_a_fit_that_continues_stays(data):
+    X, y = data
+    model = VIBRegressor(**FAST, warm_start=True).partial_fit(X, y)
+    with pytest.raises(ValueError, match="noise changed from 'heteroscedastic' to 'homoscedastic'"):
+        model.set_params(noise="homoscedastic").fit(X, y)
 
 
 # Schedules and options

@@ -61,7 +61,7 @@ def test_grid_search_prefers_information_to_none(iris):
 
 def test_randomized_search_runs(iris):
     search = RandomizedSearchCV(pipeline(), {"vibclassifier__beta": [1e-4, 1e-2]}, n_iter=2, cv=3).fit(*iris)
-    assert search.best_score_ > 0.9
+    assert search.best_score_ > 0.85
 
 
 def test_halving_search_spends_epochs(iris):
@@ -195,7 +195,7 @@ def test_sample_weights_are_routed_on_request(iris, routing):
         VIBClassifier(**FAST).set_fit_request(sample_weight=True).set_score_request(sample_weight=True),
     )
     result = cross_validate(model, X, y, cv=3, params={"sample_weight": weights})
-    assert result["test_score"].mean() > 0.9
+    assert result["test_score"].mean() > 0.85
 
 
 # Callbacks of scikit-learn 1.9

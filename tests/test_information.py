@@ -2,17 +2,22 @@
 
 import pickle
 import tracemalloc
+import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import torch
 from scipy import sparse
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, make_classification, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
 from skvib import (
     BetaSearchCV,
@@ -46,6 +51,115 @@ class LinearGaussianCode:
     def log_likelihood_latent(self, z, y):
         error = np.asarray(y) - z.sum(axis=-1) * self.slope
         return -0.5 * (error**2 + np.log(2 * np.pi))
+
+
+CONTAINERS = {
+    "pandas": pd.DataFrame,
+    "polars": lambda X: pl.DataFrame(X, schema=list("abcd")),
+    "pyarrow": lambda X: pa.table({name: X[:, k] for k, name in enumerate("abcd")}),
+    "torch": torch.from_numpy,
+    "list": np.ndarray.tolist,
+    "csr": sparse.csr_array,
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS.values(), ids=CONTAINERS)
+@pytest.mark.parametrize(
+    "make", [VIBClassifier, lambda **options: make_pipeline(MaxAbsScaler(), VIBClassifier(**options))]
+)
+def test_what_fit_takes_the_measures_take(make, container, iris):
+    X, y = iris
+    rows = container(X)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "X (does not have valid|has) feature names")
+        plain, model = make(**FAST | {"max_iter": 5}).fit(X, y), make(**FAST | {"max_iter": 5}).fit(rows, y)
+        weights = np.where(np.arange(150) % 3 == 0, 0.0, 1.0)
+        for measure in (mutual_information, latent_information, feature_information):
+            found, expected = (measure(m, r, y, sample_weight=weights) for m, r in ((model, rows), (plain, X)))
+            for name in ("rate", "x_kept", "y_lost"):
+                if hasattr(found, name):
+                    np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=0.2)
+        path = beta_path(make(**FAST | {"max_iter": 5}), rows, y, betas=3, X_val=rows, y_val=y)
+        assert information_plane(path).rate.shape == (3,)
+        assert outlier_scores(model, rows, rows).shape == (150,)
+
+
+def strings(container):
+    labels = np.array(["a", "b", "c"])
+    return lambda y: container(labels[y])
+
+
+TARGETS = {
+    "column": strings(lambda y: y[:, None]),
+    "object column": strings(lambda y: y.astype(object)[:, None]),
+    "data frame": strings(lambda y: pd.DataFrame({"y": y})),
+    "series": strings(pd.Series),
+    "categories": strings(lambda y: pd.Series(y, dtype="category")),
+    "polars": strings(pl.Series),
+    "pyarrow": strings(pa.array),
+    "list": strings(np.ndarray.tolist),
+    "torch": torch.from_numpy,
+}
+if hasattr(np.dtypes, "StringDType"):
+    TARGETS["StringDType"] = strings(lambda y: y.astype(np.dtypes.StringDType()))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+@pytest.mark.parametrize("container", TARGETS.values(), ids=TARGETS)
+def test_labels_in_any_container_are_taken_by_all_that_takes_a_target(container, iris):
+    X, y = iris
+    options, target = FAST | {"max_iter": 5}, container(y)
+    model, plain = VIBClassifier(**options).fit(X, target), VIBClassifier(**options).fit(X, y)
+    for measure in (mutual_information, latent_information, feature_information):
+        found, expected = (measure(m, X, t) for m, t in ((model, target), (plain, y)))
+        for name in ("y_lower", "y_added", "y_lost"):
+            if hasattr(found, name):
+                np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    paths = [beta_path(VIBClassifier(**options), X, t, betas=3, X_val=X, y_val=t) for t in (target, y)]
+    np.testing.assert_array_equal(paths[0].information, paths[1].information)
+    assert model.score(X, target) == plain.score(X, y)
+    np.testing.assert_array_equal(model.log_likelihood_samples(X, target), plain.log_likelihood_samples(X, y))
+    search = BetaSearchCV(VIBClassifier(**options), {"beta": [0.01, 0.1]}, cv=2).fit(X, target)
+    assert np.isfinite(search.score(X, target))
+
+
+class Doubling(BaseEstimator):
+    """Resamples as those of imbalanced-learn do: every row twice, in training alone."""
+
+    def fit_resample(self, X, y):
+        self.n_rows_ = 2 * len(y)
+        return np.vstack([X, X]), np.concatenate([y, y])
+
+
+class ResamplingPipeline(Pipeline):
+    """As much of imbalanced-learn's Pipeline as is asked."""
+
+    def _validate_steps(self):
+        pass
+
+    def fit(self, X, y):
+        for _, step in self.steps[:-1]:
+            X, y = step.fit_resample(X, y) if hasattr(step, "fit_resample") else (step.fit_transform(X, y), y)
+        self.steps[-1][1].fit(X, y)
+        return self
+
+
+def test_a_resampler_acts_in_training_and_not_in_measures(iris):
+    X, y = iris
+    steps = [
+        ("scale", StandardScaler()),
+        ("twice", Doubling()),
+        ("vib", VIBClassifier(**FAST | {"early_stopping": False})),
+    ]
+    plain = Pipeline([steps[0], steps[2]])
+    expected = mutual_information(clone(plain).fit(X, y), X, y)
+    model = ResamplingPipeline([(name, clone(step)) for name, step in steps]).fit(X, y)
+    assert mutual_information(model, X, y).rate == pytest.approx(expected.rate, rel=0.3)
+    assert feature_information(model, X, y).y_lost.shape == (4,)
+    path = beta_path(ResamplingPipeline(steps), X[::2], y[::2], betas=3, X_val=X[1::2], y_val=y[1::2])
+    assert path.at_beta(path.betas[0]).named_steps["twice"].n_rows_ == 150
+    with pytest.raises(ValueError, match="Doubling draws rows anew"):
+        beta_path(ResamplingPipeline(steps), X, y, betas=3, sample_weight=np.ones(150))
 
 
 @pytest.fixture(scope="module")

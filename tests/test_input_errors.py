@@ -1,12 +1,16 @@
 """Bad input gets an error that names the parameter and the mend, before any training."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.base import train_problems
 
 FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 3, "random_state": 0}
 both = pytest.mark.parametrize(
@@ -15,11 +19,13 @@ both = pytest.mark.parametrize(
 
 
 @pytest.fixture(autouse=True)
-def no_training(monkeypatch):
+def no_training():
     def refuse(*args):
         raise AssertionError("training started")
 
-    monkeypatch.setattr("skvib.base.train", refuse)
+    token = train_problems.set(refuse)
+    yield
+    train_problems.reset(token)
 
 
 @pytest.fixture
@@ -184,8 +190,84 @@ def test_early_stopping_has_no_place_in_partial_fit(estimator, data):
         clone(estimator).set_params(early_stopping=True).partial_fit(*data)
 
 
-@pytest.mark.parametrize("name", ["solver", "momentum", "shuffle", "beta_1", "power_t", "max_fun", "loss"])
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        *((n, ".") for n in ("solver", "momentum", "shuffle", "beta_1", "power_t", "max_fun", "loss")),
+        ("epochs", "did you mean 'max_iter'"),
+        ("dropout", "beta, its price, or alpha"),
+        ("latent_dims", "did you mean 'latent_dim'"),
+        ("hidden_layers_sizes", "did you mean 'hidden_layer_sizes'"),
+        ("seed", "did you mean 'random_state'"),
+        ("xyzzy", "it has beta, latent_dim, "),
+    ],
+)
 @pytest.mark.parametrize("estimator_class", [VIBClassifier, VIBRegressor])
-def test_an_argument_of_mlp_classifier_that_is_not_here_names_its_replacement(estimator_class, name):
-    with pytest.raises(TypeError, match=f"{estimator_class.__name__} has no parameter '{name}': ."):
+def test_an_unknown_argument_is_told_what_to_write_instead(estimator_class, name, instead):
+    with pytest.raises(TypeError, match=f"{estimator_class.__name__} has no parameter '{name}': .*{instead}"):
         estimator_class(**{name: 1})
+
+
+@both
+@pytest.mark.parametrize("weights", [np.full(40, 1e307), np.r_[np.ones(38), 1e308, 1e308]])
+def test_weights_that_overflow(estimator, weights, data):
+    X, y = data
+    with pytest.raises(ValueError, match="add up to more than float64 can hold: divide sample_weight"):
+        clone(estimator).fit(X, y, sample_weight=weights)
+    with pytest.raises(ValueError, match="add up to more than float64 can hold"):
+        clone(estimator).fit(X, y, X_val=X, y_val=y, sample_weight_val=weights)
+
+
+@both
+@pytest.mark.parametrize("value", [None, 1j, -1.0, np.nan, np.inf, "0.5", [0.5]])
+def test_a_schedule_that_gives_no_step_size(estimator, value, data):
+    with pytest.raises(ValueError, match=r"learning_rate, a callable, must map .* of 0.5 it makes"):
+        clone(estimator).set_params(learning_rate=lambda p: 1.0 if p < 0.5 else value).fit(*data)
+
+
+@both
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_iter": 2**70},
+        {"hidden_layer_sizes": (10**9,)},
+        {"decoder_hidden_layer_sizes": (10**6, 10**6)},
+        {"latent_dim": 10**9},
+        {"n_predict_draws": 2**40},
+        {"n_train_draws": 2**40},
+        {"beta": 10**400},
+        {"beta": np.inf},
+        {"alpha": 10**400},
+        {"learning_rate_init": np.inf},
+    ],
+    ids=str,
+)
+def test_numbers_that_no_machine_can_hold(estimator, changes, data):
+    with pytest.raises(ValueError, match=f"{next(iter(changes))}"):
+        clone(estimator).set_params(**changes).fit(*data)
+
+
+@both
+@pytest.mark.parametrize(
+    "dates",
+    [
+        lambda days: pd.DataFrame({"number": np.arange(40.0), "day": days}),
+        lambda days: pd.DataFrame({"number": np.arange(40.0), "day": days.tz_localize("UTC")}),
+        lambda days: pd.DataFrame({"number": np.arange(40.0), "day": days - days[0]}),
+        lambda days: pd.DataFrame({"number": np.arange(40.0), "day": days.to_period("D")}),
+        lambda days: pd.DataFrame({"number": np.arange(40.0), "day": days.date}),
+        lambda days: pl.DataFrame({"number": np.arange(40.0), "day": days.to_numpy()}),
+        lambda days: np.asarray(days)[:, None],
+        lambda days: [[1.0, day] for day in days.date],
+        lambda days: np.array([[1.0, day] for day in days.date], dtype=object),
+    ],
+)
+def test_dates_say_how_to_encode_them(estimator, dates, data):
+    with pytest.raises(TypeError, match="X holds dates or times .*: encode them as numbers first"):
+        clone(estimator).fit(dates(pd.date_range("2020-01-01", periods=40)), data[1])
+
+
+def test_a_sparse_target_of_a_regression(data):
+    X, y = data
+    with pytest.raises(TypeError, match="Sparse y is not supported in regression"):
+        VIBRegressor(**FAST).fit(X, sparse.csr_array(np.c_[y, y]))

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def outputs(model, X):
-    return np.concatenate([model.predict(X), model.transform(X).ravel(), model.rate_samples(X)])
+    return np.concatenate([model.predict(X).ravel(), model.transform(X).ravel(), model.rate_samples(X)])
 
 
 def through_joblib(model, path):
@@ -85,9 +85,49 @@ def test_a_model_of_a_gpu_predicts_without_one(iris):
     np.testing.assert_array_equal(outputs(pickle.loads(pickle.dumps(model)), X), expected)
 
 
-@pytest.mark.parametrize("name", ["VIBClassifier-0.1.0", "VIBRegressor-0.1.0"])
+def reversed_parts(model):
+    """A copy whose weights lie side by side in the opposite order, as another version might store them."""
+    copied = pickle.loads(pickle.dumps(model))
+    sizes = np.cumsum([int(np.prod(shape)) for _, shape in model._layout])[:-1]
+    copied._layout = model._layout[::-1]
+    for name, arrays in (("_weights", [model._weights]), ("_optimizer", model._optimizer)):
+        parts = [np.concatenate(np.split(array, sizes)[::-1]) for array in arrays]
+        setattr(copied, name, parts[0] if name == "_weights" else tuple(parts))
+    return copied
+
+
+@both
+def test_stored_weights_are_found_by_their_names_wherever_they_lie(estimator, iris):
+    X, y = iris
+    model = clone(estimator).set_params(warm_start=True).fit(X, y)
+    moved = reversed_parts(model)
+    np.testing.assert_array_equal(outputs(moved, X), outputs(model, X))
+    np.testing.assert_array_equal(outputs(moved.fit(X, y), X), outputs(model.fit(X, y), X))
+    assert model._layout == moved._layout
+
+
+@both
+def test_weights_of_another_network_are_refused(estimator, iris):
+    X, y = iris
+    model = clone(estimator).fit(X, y)
+    (name, shape), *rest = model._layout
+    model._layout = ((name, shape[::-1]), *rest)
+    with pytest.raises(ValueError, match="stored weights are those of another network"):
+        pickle.loads(pickle.dumps(model)).predict(X)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in STORED.glob("*.pkl")))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 def test_a_stored_model_loads_forever(name, iris):
     X, _ = iris
     model = pickle.load(io.BytesIO((STORED / f"{name}.pkl").read_bytes()))
     np.testing.assert_allclose(outputs(model, X), np.load(STORED / f"{name}.npy"), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_a_stored_model_goes_on(iris):
+    X, y = iris
+    model = pickle.load(io.BytesIO((STORED / "VIBClassifier-0.1.0.pkl").read_bytes()))
+    before = model.predict_proba(X)
+    model.set_params(learning_rate_init=1e-30, alpha=0.0).partial_fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X), before, atol=1e-4)

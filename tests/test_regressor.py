@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import make_regression
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from skvib import VIBRegressor
-from skvib.regressor import _mixture_quantiles
+from skvib.regressor import mixture_quantiles
 
 FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "random_state": 0}
 
@@ -48,7 +49,7 @@ def test_quantiles_invert_the_distribution_of_the_mixture():
     rng = np.random.default_rng(0)
     means, scales = rng.normal(size=(16, 4, 2)), rng.uniform(0.1, 2.0, size=(16, 4, 2))
     levels = np.array([0.01, 0.3, 0.5, 0.99])
-    quantiles = _mixture_quantiles(means, scales, levels)
+    quantiles = mixture_quantiles(torch.from_numpy(means), torch.from_numpy(scales), levels).numpy()
     below = stats.norm.cdf(quantiles, means[..., None], scales[..., None]).mean(axis=0)
     np.testing.assert_allclose(below, np.broadcast_to(levels, below.shape), atol=1e-9)
 
@@ -60,14 +61,54 @@ def test_log_likelihood_is_that_of_the_mixture_in_the_units_of_y(diabetes):
     np.testing.assert_allclose(model.log_likelihood_samples(X, y), stats.norm.logpdf(y, mean, std), rtol=1e-6)
 
 
-def test_a_constant_target_is_predicted():
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+def test_a_constant_target_is_predicted_exactly_alone_or_among_others(noise):
     X = np.random.default_rng(0).normal(size=(30, 2))
-    np.testing.assert_allclose(VIBRegressor(**FAST).fit(X, np.full(30, 7.0)).predict(X), 7.0, atol=0.1)
+    for value in (7.0, 1e18, -0.1, 0.0):
+        alone = VIBRegressor(**FAST, noise=noise).fit(X, np.full(30, value))
+        among = VIBRegressor(**FAST, noise=noise).fit(X, np.c_[X[:, 0], np.full(30, value)])
+        mean, std = alone.predict(X, return_std=True)
+        assert (mean == value).all()
+        assert (std == 0).all()
+        assert (alone.predict(X, quantiles=[0.1, 0.9]) == value).all()
+        assert (among.predict(X)[:, 1] == value).all()
+        assert np.ptp(among.predict(X)[:, 0]) > 0
 
 
-def test_a_column_vector_stays_one(diabetes):
+def test_a_single_column_is_raveled_with_a_warning_and_predicted_flat(diabetes):
     X, y = diabetes
-    assert VIBRegressor(**FAST).fit(X, y[:, None]).predict(X).shape == (len(y), 1)
+    with pytest.warns(DataConversionWarning, match="column-vector"):
+        model = VIBRegressor(**FAST).fit(X, y[:, None])
+    np.testing.assert_array_equal(model.predict(X), VIBRegressor(**FAST).fit(X, y).predict(X))
+    assert model.predict(X, quantiles=[0.1, 0.9]).shape == (len(y), 2)
+    np.testing.assert_array_equal(model.log_likelihood_samples(X, y[:, None]), model.log_likelihood_samples(X, y))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_outputs_keep_the_precision_of_y_whatever_the_dtype_of_x(dtype, diabetes):
+    X, y = diabetes
+    X = X.astype(dtype)
+    near = VIBRegressor(**FAST).fit(X, y)
+    far = VIBRegressor(**FAST).fit(X, y + 1e8)
+    assert far.score(X, y + 1e8) == pytest.approx(near.score(X, y), abs=0.15)  # rounding makes another training
+    low, high = far.predict(X, quantiles=[0.05, 0.95]).T
+    assert np.mean((low < y + 1e8) & (y + 1e8 < high)) > 0.8
+    large = VIBRegressor(**FAST).fit(X, 1e50 * y)
+    mean, std = large.predict(X, return_std=True)
+    assert mean.dtype == std.dtype == np.float64
+    assert large.score(X, 1e50 * y) == pytest.approx(near.score(X, y), abs=0.15)
+    assert np.isfinite(std).all()
+    assert np.isfinite(large.log_likelihood_samples(X, 1e50 * y)).all()
+
+
+def test_quantiles_of_hard_mixtures_are_found():
+    rng = np.random.default_rng(1)
+    means, scales = 1e3 * rng.normal(size=(16, 40, 3)), 10.0 ** rng.uniform(-6, 3, size=(16, 40, 3))
+    levels = np.array([1e-6, 0.05, 0.5, 0.95, 1 - 1e-6])
+    quantiles = mixture_quantiles(torch.from_numpy(means), torch.from_numpy(scales), levels).numpy()
+    below = stats.norm.cdf(quantiles, means[..., None], scales[..., None]).mean(axis=0)
+    np.testing.assert_allclose(below, np.broadcast_to(levels, below.shape), atol=1e-5)
+    assert (np.diff(quantiles, axis=-1) >= 0).all()
 
 
 def test_quantiles_are_checked(diabetes):

@@ -34,7 +34,8 @@ def linear_gaussian(condition, n_outputs, seed=0, n=20_000):
     X = latent * np.geomspace(1, 1 / condition, 4) ** 0.5 @ rotation
     rho2 = np.array([0.8, 0.5])[:n_outputs]
     signal = latent[:, [0, 3]] if n_outputs == 2 else latent @ np.full((4, 1), 0.5)
-    return X, np.sqrt(rho2) * signal[:, :n_outputs] + np.sqrt(1 - rho2) * rng.normal(size=(n, n_outputs))
+    Y = np.sqrt(rho2) * signal[:, :n_outputs] + np.sqrt(1 - rho2) * rng.normal(size=(n, n_outputs))
+    return X, Y.squeeze()
 
 
 @pytest.mark.parametrize(("condition", "n_outputs"), [(1, 1), (100, 1), (10, 2)])

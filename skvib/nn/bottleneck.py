@@ -45,7 +45,8 @@ class Bottleneck(nn.Module):
         super().__init__()
         self.latent_dims = latent_dims
         self.linear = linear(n_in, 2 * max(latent_dims))
-        used = torch.arange(max(latent_dims)) < torch.tensor(latent_dims)[:, None, None]
+        sizes = torch.tensor(latent_dims, device="cpu")[:, None, None]
+        used = torch.arange(max(latent_dims), device="cpu") < sizes
         self.register_buffer("used", None if bool(used.all()) else used, persistent=False)
 
     def forward(self, features: Inputs) -> Posterior:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -41,6 +42,10 @@ ACTIVATIONS = {
     "gelu": Activation(nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)),
     "tanh": Activation(torch.tanh_, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
 }
+
+
+# torch's defaults of dtype and device are its user's
+zeros = partial(torch.zeros, dtype=torch.float32, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -164,8 +169,8 @@ class StackedLinear(nn.Module):
     ) -> None:
         super().__init__()
         self.row_values = row_values or SharedByRows()
-        self.weight = nn.Parameter(torch.zeros(n_networks, n_in, n_out))
-        self.bias = nn.Parameter(torch.zeros(n_networks, self.row_values.n_values, n_out))
+        self.weight = nn.Parameter(zeros(n_networks, n_in, n_out))
+        self.bias = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_out))
         self.product_dtype = product_dtype
 
     def forward(self, x: Inputs) -> Tensor:

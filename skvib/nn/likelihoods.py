@@ -1,18 +1,15 @@
-"""What the decoder says of the target: q(y|z).
-
-`record(eta, y)` maps the decoder's output eta (M, n, n_parameters) and the targets to -log q(y|z), shape
-(M, n), in nats and summed over outputs; `backward(tape, grad)` returns the gradient of eta.
-"""
+"""What the decoder says of the target: q(y|z)."""
 
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import RowValues, SharedByRows
+from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
 
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
@@ -20,20 +17,53 @@ UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class Likelihood(nn.Module):
-    """q(y|z)."""
+class Likelihood(nn.Module, ABC):
+    """q(y|z): what a decoder's output says of a target.
+
+    A new one has the methods marked abstract; the others follow from them. `n_parameters` is how many numbers it
+    needs of the decoder. All densities are in nats and summed over the outputs of a row.
+
+    Parameters
+    ----------
+    n_networks : int
+        M, how many networks it serves at once; the first axis of every parameter of its own.
+    n_outputs : int
+        Classes, labels or targets of a row.
+    row_values : RowValues, optional
+        Where a parameter of its own depends on the row's beta, how.
+    """
+
+    n_parameters: int
+
+    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
+        super().__init__()
+        self.n_parameters = n_outputs
+
+    @abstractmethod
+    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, Any]:
+        """-log q(y|z), (M, n), of the decoder's output eta (M, n, n_parameters); and what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, tape: Any, grad: Tensor) -> Tensor:
+        """The gradient of sum(grad * -log q(y|z)) by eta; that of its own parameters it writes into their `grad`."""
+
+    @abstractmethod
+    def summarize(self, eta: Tensor) -> Tensor:
+        """The mean of y, or the probabilities of its values, over S draws: (S, n, n_parameters) -> (n, ...)."""
 
     def log_likelihood(self, eta: Tensor, y: Tensor) -> Tensor:
         """log q(y|z), (M, n), of the targets y (n, ...) with eta (M, n, n_parameters) or, one for all, (M, 1, ...)."""
         return -self.record(eta.expand(-1, len(y), -1), y.expand(len(eta), *y.shape))[0]
 
+    def fold_into(self, plain: Likelihood, mix: Tensor) -> None:
+        """Give `plain` its own parameters at one beta, where those at the knots mix so, (M, 1, n_values)."""
+
+    def restandardize(self, layer: StackedLinear, ratio: Tensor, shift: Tensor) -> None:
+        """Change the decoder's last layer so that targets whose u is now ratio * u + shift are said the same of."""
+
 
 class Categorical(Likelihood):
     """One of C classes: eta are the logits (M, n, C); y (M, n) holds class indices."""
-
-    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
-        super().__init__()
-        self.n_parameters = n_outputs
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         # classes before rows: torch's softmax over a short last axis is ten times slower
@@ -50,7 +80,7 @@ class Categorical(Likelihood):
         log_p = torch.log_softmax(eta.mT, 1)  # once for a code, however many targets it meets
         return log_p.expand(-1, -1, len(y)).gather(1, y.expand(len(eta), 1, -1)).squeeze(1)
 
-    def mean_probabilities(self, eta: Tensor) -> Tensor:
+    def summarize(self, eta: Tensor) -> Tensor:
         """Mean of q(c|z) over draws, (S, n, C) -> (n, C)."""
         return torch.softmax(eta.permute(2, 0, 1), 0).mean(1).T
 
@@ -63,10 +93,6 @@ class Categorical(Likelihood):
 class Bernoulli(Likelihood):
     """L independent labels: eta are the logits (M, n, L); y (M, n, L) holds zeros and ones."""
 
-    def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
-        super().__init__()
-        self.n_parameters = n_outputs
-
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         return (nn.functional.softplus(eta) - y * eta).sum(-1), (eta, y)
 
@@ -74,7 +100,7 @@ class Bernoulli(Likelihood):
         eta, y = tape
         return (eta.sigmoid() - y).mul_(grad.unsqueeze(-1))
 
-    def mean_probabilities(self, eta: Tensor) -> Tensor:
+    def summarize(self, eta: Tensor) -> Tensor:
         """Mean of q(1|z) of each label over draws, (S, n, L) -> (n, L)."""
         return eta.sigmoid().mean(0)
 
@@ -92,11 +118,10 @@ class Gaussian(Likelihood):
     heteroscedastic: ClassVar[bool] = False
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
-        super().__init__()
-        self.n_parameters = n_outputs * (2 if self.heteroscedastic else 1)
+        super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
         if not self.heteroscedastic:
             self.row_values = row_values or SharedByRows()
-            self.raw_scale = nn.Parameter(torch.zeros(n_networks, self.row_values.n_values, n_outputs))
+            self.raw_scale = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_outputs))
 
     def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
@@ -122,16 +147,40 @@ class Gaussian(Likelihood):
         self.row_values.gather(grad_scale * slope, self.raw_scale.grad)
         return grad_mean
 
+    def summarize(self, eta: Tensor) -> Tensor:
+        """The mean over draws, (S, n, n_parameters) -> (n, O)."""
+        return self.moments(eta)[0].mean(0)
+
     def fold_into(self, plain: Gaussian, mix: Tensor) -> None:
-        """Give `plain` the noise at one beta, where the values at the knots mix so, (M, 1, n_values)."""
         if not self.heteroscedastic:
             plain.raw_scale.copy_(torch.bmm(mix, self.raw_scale))
+
+    def restandardize(self, layer: StackedLinear, ratio: Tensor, shift: Tensor) -> None:
+        """Means change exactly; the noise of a heteroscedastic one to first order about that of z = 0."""
+        ratio, shift = ratio.to(layer.bias), shift.to(layer.bias)
+        n_outputs = len(ratio)
+        mean_bias, mean_weight = layer.bias[..., :n_outputs], layer.weight[..., :n_outputs]
+        mean_bias.sub_(shift).div_(ratio)
+        mean_weight.div_(ratio)
+        raw = layer.bias[..., n_outputs:] if self.heteroscedastic else NOISE_SPEED * self.raw_scale
+        scale = (nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR) / ratio - NOISE_FLOOR
+        narrowed = _inverse_softplus(scale.clamp_min(NOISE_FLOOR)) - UNIT_SOFTPLUS
+        if self.heteroscedastic:
+            slope = (raw + UNIT_SOFTPLUS).sigmoid() / ratio / (narrowed + UNIT_SOFTPLUS).sigmoid()
+            layer.weight[..., n_outputs:].mul_(slope)
+            raw.copy_(narrowed)
+        else:
+            self.raw_scale.copy_(narrowed / NOISE_SPEED)
 
 
 class HeteroscedasticGaussian(Gaussian):
     """A Gaussian whose noise is a function of z."""
 
     heteroscedastic = True
+
+
+def _inverse_softplus(scale: Tensor) -> Tensor:
+    return scale + torch.log(-torch.expm1(-scale))
 
 
 LIKELIHOODS = {

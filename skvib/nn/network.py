@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -15,9 +16,11 @@ from torch.quasirandom import SobolEngine
 from skvib.nn.bottleneck import Bottleneck, Posterior
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, StackedLinear, StackedMLP
-from skvib.nn.likelihoods import LIKELIHOODS, Gaussian
+from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 
 USER_MODULES = "encoder.modules_."
+# name and shape of each weight of a network, as they lie side by side
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,12 @@ class Architecture:
     activation: str
     likelihood: str
     n_outputs: int
+
+    def n_weights(self, latent_dim: int) -> int:
+        """How many coefficients its layers have."""
+        encoder = (self.n_features, *self.hidden_layer_sizes, 2 * latent_dim)
+        decoder = (latent_dim, *self.decoder_hidden_layer_sizes, self.n_outputs)
+        return sum(n_in * n_out for sizes in (encoder, decoder) for n_in, n_out in pairwise(sizes))
 
 
 class VIBNetwork(nn.Module):
@@ -105,6 +114,16 @@ class VIBNetwork(nn.Module):
         distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
         return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
 
+    def in_dtype(self, dtype: torch.dtype) -> VIBNetwork:
+        """Itself in this dtype, but for a user's modules, which keep their own."""
+        own = None if not isinstance(self.encoder, ModuleEncoder) else self.encoder.modules_
+        if own is not None:
+            self.encoder.modules_ = None
+        self.to(dtype)
+        if own is not None:
+            self.encoder.modules_ = own
+        return self
+
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the initial weights of one network, as if it were alone."""
         self.encoder.initialize(network, self.n_features, generator)
@@ -116,10 +135,12 @@ class VIBNetwork(nn.Module):
         """Give `plain`, a network without gates, the weights that this one has at each network's log beta (M,)."""
         mix = self.row_values.basis(log_beta).unsqueeze(1)
         for own, target in zip(self.modules(), plain.modules(), strict=True):
-            if isinstance(own, GatedLinear | Gaussian):
+            if isinstance(own, GatedLinear | Likelihood):
                 own.fold_into(target, mix)
         if isinstance(self.encoder, ModuleEncoder):
             plain.encoder.load_state_dict(self.encoder.state_dict())
+            for network in range(self.n_networks):
+                plain.encoder.set_buffers(network, self.encoder.buffers_of(network))
 
     @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:
@@ -133,10 +154,24 @@ class VIBNetwork(nn.Module):
         if isinstance(self.encoder, ModuleEncoder):
             self.scale = scale.to(like)
             return
-        first = self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
+        first = self._first_layer()
         weight = first.weight / scale[:, None]
         first.weight.data = weight.to(like)
         first.bias.data = (first.bias - ((mean - self.center) @ weight).unsqueeze(-2)).to(like)
+
+    @torch.no_grad()
+    def restandardize(self, inputs: tuple[Tensor, Tensor] | None, outputs: tuple[Tensor, Tensor] | None) -> None:
+        """Say the same of rows and targets that are standardised anew: what was u is now ratio * u + shift."""
+        if inputs is not None:
+            ratio, shift = (part.to(self.bottleneck.linear.weight) for part in inputs)
+            first = self._first_layer()
+            first.bias += (shift @ first.weight).unsqueeze(-2)
+            first.weight *= ratio.unsqueeze(-1)
+        if outputs is not None:
+            self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
+
+    def _first_layer(self) -> StackedLinear:
+        return self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""
@@ -158,8 +193,9 @@ def quasi_normal(n_points: int, dim: int) -> Tensor:
     points stand for the mean of the posterior, one point at 0.
     """
     if n_points == 0:
-        return torch.zeros(1, dim, dtype=torch.float64)
-    uniform = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
+        return torch.zeros(1, dim, dtype=torch.float64, device="cpu")
+    with torch.device("cpu"):
+        uniform = SobolEngine(dim, scramble=True, seed=0).draw(n_points, dtype=torch.float64)
     points = torch.special.ndtri(uniform.clamp(1e-6, 1 - 1e-6))
     if n_points == 1:
         return points
@@ -180,13 +216,21 @@ class _Column(NamedTuple):
 
     def mask(self, used: Tensor) -> Tensor:
         """Which entries remain when only some latent dimensions are used."""
+        return self._kept(used).expand(self.shape)
+
+    def own_shape(self, used: Tensor) -> tuple[int, ...]:
+        """The shape of what remains."""
+        shape, kept = list(self.shape), self._kept(used)
+        for axis, size in enumerate(reversed(kept.shape), 1):
+            shape[-axis] = int(kept.sum()) if size > 1 else shape[-axis]
+        return tuple(shape)
+
+    def _kept(self, used: Tensor) -> Tensor:
         if self.name.startswith("bottleneck."):
-            used = used.repeat(2)
-        elif self.name == "decoder.layers.0.weight":
-            used = used.unsqueeze(1)
-        else:
-            used = torch.tensor(True)
-        return used.expand(self.shape)
+            return used.repeat(2)
+        if self.name == "decoder.layers.0.weight":
+            return used.unsqueeze(1)
+        return torch.tensor(True, device="cpu")
 
 
 def _columns(network: VIBNetwork) -> Iterator[_Column]:
@@ -233,6 +277,25 @@ class WeightMatrix:
 
     def columns_of(self, latent_dim: int) -> Tensor:
         """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
-        used = torch.arange(self._latent_dim) < latent_dim
-        masks = [column.mask(used).flatten() for column in self._columns]
+        masks = [column.mask(self._used(latent_dim)).flatten() for column in self._columns]
         return torch.cat(masks).nonzero().squeeze(1)
+
+    def layout_of(self, latent_dim: int) -> Layout:
+        """Name and shape of each of its weights, in the same order."""
+        return tuple((column.name, column.own_shape(self._used(latent_dim))) for column in self._columns)
+
+    def _used(self, latent_dim: int) -> Tensor:
+        return torch.arange(self._latent_dim, device="cpu") < latent_dim
+
+
+def in_layout(weights: Tensor, layout: Layout | None, wanted: Layout) -> Tensor:
+    """Weights (P,) laid out as `layout` (None: as wanted), in the order of `wanted`, another layout of its parts."""
+    if layout is None or layout == wanted:
+        return weights
+    sizes = [math.prod(shape) for _, shape in layout]
+    if dict(layout) != dict(wanted) or sum(sizes) != len(weights):
+        raise ValueError(
+            f"The stored weights are those of another network: it has {dict(layout)}, this one {dict(wanted)}."
+        )
+    parts = dict(zip((name for name, _ in layout), weights.split(sizes), strict=True))
+    return torch.cat([parts[name] for name, _ in wanted])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import Inputs, SparseRows
-from skvib.nn.network import Architecture
+from skvib.nn.network import Architecture, Layout, VIBNetwork, WeightMatrix, in_layout
 
 
 def constant(progress: float) -> float:
@@ -24,6 +25,8 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 CHUNK_ROWS = 512
+# what was a standardised column u is now ratio * u + shift
+Change = tuple[Tensor, Tensor]
 METHODS = ("exact", "amortized")
 History = dict[str, list[float]]
 
@@ -49,35 +52,65 @@ class Monitor(Protocol):
 
 
 class State(NamedTuple):
-    """Where a training stands: weights and Adam's moments (P,), steps taken, epochs drawn."""
+    """Where a training stands: weights and Adam's moments (P,), their layout, buffers, steps taken, epochs drawn."""
 
     weights: Tensor
     mean_gradient: Tensor
     mean_square: Tensor
+    layout: Layout | None
+    buffers: dict[str, Tensor]
     n_steps: int
     n_epochs: int
 
 
-@dataclass
+def restandardized(state: State, network: VIBNetwork, inputs: Change | None, outputs: Change | None) -> State:
+    """The state of a network, of which `network` is any, that says the same of rows and targets standardised anew."""
+    matrix = WeightMatrix(network)
+    layout = matrix.layout_of(network.bottleneck.latent_dims[0])
+    matrix.values.copy_(in_layout(state.weights, state.layout, layout))
+    network.restandardize(inputs, outputs)
+    moments = (in_layout(moment, state.layout, layout) for moment in state[1:3])
+    return State(matrix.values[0].clone(), *moments, layout, *state[4:])
+
+
+def _shares(in_common: Callable[[Any], Any]) -> dict[str, Any]:
+    """Of a field in which the networks of a stack may differ: what of it they must share."""
+    return {"in_common": in_common}
+
+
+_SHARES_NOTHING = _shares(lambda value: None)
+
+
+def _layout(encoder: nn.Module | None) -> tuple | None:
+    return encoder and tuple((n, p.shape, p.requires_grad) for n, p in encoder.named_parameters())
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What one network learns, and from which seed; its result depends on nothing else.
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `penalty` / 2 times the coefficients' squared norm.
     `any_seed` says that the seed was chosen by nobody.
+
+    The networks of a stack share every field but what its `in_common` leaves out.
     """
 
-    rows: Rows
-    betas: tuple[float, ...]
-    latent_dim: int
-    seed: int
+    rows: Rows = field(metadata=_shares(lambda rows: (isinstance(rows.inputs, Tensor), rows.inputs.dtype)))
+    betas: tuple[float, ...] = field(metadata=_shares(lambda betas: betas if len(betas) > 1 else None))
+    latent_dim: int = field(metadata=_SHARES_NOTHING)
+    seed: int = field(metadata=_SHARES_NOTHING)
     n_steps: int
-    penalty: float = 0.0
-    any_seed: bool = False
-    validation: Rows | None = None
-    encoder: nn.Module | None = None
-    start: State | None = None
-    monitors: tuple[Monitor | None, ...] = ()
+    penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
+    any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
+    validation: Rows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
+    encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
+    start: State | None = field(default=None, metadata=_shares(lambda start: start and start[-2:]))
+    monitors: tuple[Monitor | None, ...] = field(default=(), metadata=_SHARES_NOTHING)
+
+    def in_common(self) -> tuple:
+        """What it must share with the other problems of a stack."""
+        return tuple(f.metadata.get("in_common", lambda value: value)(getattr(self, f.name)) for f in fields(self))
 
     def seed_of(self, epoch: int) -> int:
         """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
@@ -107,9 +140,11 @@ class Settings:
 
 
 class Fit(NamedTuple):
-    """The plain network of one beta: weights (P,), and what they make of the training rows."""
+    """The plain network of one beta: weights (P,) and buffers, and what they make of the training rows."""
 
     weights: Tensor
+    layout: Layout
+    buffers: dict[str, Tensor]
     history: History
     distortion: float
     latent_rates: Tensor
@@ -136,7 +171,8 @@ class Training:
             return self
         fit = self.fits[self.betas.index(beta)]
         unmoved = torch.zeros_like(fit.weights)
-        return replace(self, fits=(fit,), state=State(fit.weights, unmoved, unmoved, 0, self.state.n_epochs))
+        state = State(fit.weights, unmoved, unmoved, fit.layout, fit.buffers, 0, self.state.n_epochs)
+        return replace(self, fits=(fit,), state=state)
 
 
 def resolve_device(device: str) -> str:
@@ -155,6 +191,23 @@ def resolve_device(device: str) -> str:
     if missing:
         raise ValueError(f"device={device!r} is not available here; use 'auto' or 'cpu'.")
     return device
+
+
+def check_memory(architecture: Architecture, latent_dim: int, device: str) -> None:
+    """Raise if the weights of one network, their gradients, moments and average cannot be held."""
+    if device.startswith("cuda"):
+        held = torch.cuda.get_device_properties(device).total_memory
+    elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    else:
+        return
+    n_weights = architecture.n_weights(latent_dim)
+    needed = 5 * 4 * n_weights
+    if needed > held:
+        raise ValueError(
+            f"The network would have {n_weights:.2g} weights and need {needed / 2**30:.0f} GiB; {device} has "
+            f"{held / 2**30:.0f}. Make hidden_layer_sizes, decoder_hidden_layer_sizes or latent_dim smaller."
+        )
 
 
 def available_device(device: str) -> str:

@@ -14,10 +14,11 @@ DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
 
 class Checkpoint(NamedTuple):
-    """Weights (P,) of a network alone, after so many epochs."""
+    """Weights (P,) of a network alone, and the buffers of a user's module, after so many epochs."""
 
     epoch: int
     weights: Tensor
+    buffers: dict[str, Tensor]
 
 
 class Progress:
@@ -27,10 +28,10 @@ class Progress:
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
-    def __init__(self, betas: tuple[float, ...], weights: Tensor) -> None:
+    def __init__(self, betas: tuple[float, ...], start: Checkpoint) -> None:
         self.betas = betas
         self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in betas]
-        self.best = self.second_best = Checkpoint(0, weights)
+        self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf
         self.first_loss = math.nan
         self.n_no_change = 0
@@ -76,9 +77,9 @@ class Progress:
         self.best_reached = max(reached, self.best_reached)
         self.n_no_change = self.n_no_change + 1 if stalls and is_warm else 0
 
-    def keep(self, score: float, epoch: int, weights: Tensor) -> None:
+    def keep(self, score: float, checkpoint: Checkpoint) -> None:
         """The best weights so far, and those before them."""
-        self.best_score, self.second_best, self.best = score, self.best, Checkpoint(epoch, weights)
+        self.best_score, self.second_best, self.best = score, self.best, checkpoint
 
     def distrust_last(self) -> None:
         """Go back from weights with which a diverging epoch began: they may be what diverged."""

@@ -15,7 +15,7 @@ from torch.optim.adam import adam
 
 from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
-from skvib.nn.network import VIBNetwork, WeightMatrix, quasi_normal
+from skvib.nn.network import VIBNetwork, WeightMatrix, in_layout, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
 from skvib.nn.problem import Fit, Monitor, Pool, Problem, Settings, State, Training, available_device, pad, stack
 from skvib.nn.progress import Checkpoint, Progress
@@ -41,7 +41,7 @@ def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> l
     """
     groups: dict[Any, list[int]] = {}
     for index, problem in enumerate(problems):
-        groups.setdefault(_stack_key(problem), []).append(index)
+        groups.setdefault(problem.in_common(), []).append(index)
     results: dict[int, Training | Exception] = {}
     for members in (part for group in groups.values() for part in _parts(group, width)):
         trained = _Stack([problems[index] for index in members], settings)
@@ -56,18 +56,6 @@ def _parts(group: list[int], width: int) -> list[list[int]]:
     """As few parts of at most `width` as there can be, of about one size."""
     n_parts = math.ceil(len(group) / width)
     return [group[part::n_parts] for part in range(n_parts)]
-
-
-def _stack_key(problem: Problem) -> tuple:
-    return (
-        problem.n_steps,
-        problem.betas if len(problem.betas) > 1 else None,
-        isinstance(problem.rows.inputs, Tensor),
-        problem.rows.inputs.dtype,
-        problem.validation is None,
-        problem.encoder and tuple((n, p.shape, p.requires_grad) for n, p in problem.encoder.named_parameters()),
-        problem.start and (problem.start.n_steps, problem.start.n_epochs),
-    )
 
 
 class _Stack:
@@ -106,7 +94,7 @@ class _Stack:
         points = [quasi_normal(settings.n_predict_draws, p.latent_dim).to(like) for p in problems]
         self.points = stack(pad(points, dim=1))
         counts = [len(problem.rows.weights) for problem in problems]
-        splits = [torch.arange(count).tensor_split(self.n_steps) for count in counts]
+        splits = [torch.arange(count, device="cpu").tensor_split(self.n_steps) for count in counts]
         self.penalties = like.new_tensor([[problem.penalty] for problem in problems])
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
         self._start(like)
@@ -121,8 +109,10 @@ class _Stack:
                 self.generators[m].manual_seed(problem.seed_of(0))
                 self.network.initialize(m, self.generators[m])
             else:
+                layout = self.weights.layout_of(problem.latent_dim)
                 for rows, stored in zip((values, *self.moments), problem.start[:3], strict=True):
-                    rows[m, self.columns[m]] = stored.to(rows)
+                    rows[m, self.columns[m]] = in_layout(stored, problem.start.layout, layout).to(rows)
+                self.network.encoder.set_buffers(m, problem.start.buffers)
         start = self.problems[0].start
         self.n_epochs_before = start.n_epochs if start else 0
         self.n_total = self.settings.max_iter * self.n_steps
@@ -131,12 +121,16 @@ class _Stack:
         self.average = values.clone() if self.settings.ema_decay else None
         self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
         self.lowest_losses = torch.full_like(self.betas, math.inf)
-        self.progress = [Progress(p.betas, self._own(values, m)) for m, p in enumerate(self.problems)]
+        self.progress = [Progress(p.betas, self._checkpoint(0, values, m)) for m, p in enumerate(self.problems)]
 
     def _columns_of(self, latent_dim: int) -> Tensor | slice:
         """Those of a network in the stack's matrix of weights; a slice is faster where it has all."""
         columns, values = self.weights.columns_of(latent_dim), self.weights.values
         return slice(None) if len(columns) == values.shape[1] else columns.to(values.device)
+
+    def _checkpoint(self, epoch: int, values: Tensor, m: int) -> Checkpoint:
+        """Network m with these weights (M, P), as it stands."""
+        return Checkpoint(epoch, self._own(values, m), self.network.encoder.buffers_of(m))
 
     def _own(self, matrix: Tensor, m: int) -> Tensor:
         """A copy of network m's columns of a matrix (M, P) laid out as that of the weights."""
@@ -184,7 +178,7 @@ class _Stack:
                 self.problems[m],
                 rows=self.pool.members[m],
                 validation=self.validation and self.validation.members[m],
-                start=self._state(m, self._own(self.weights.values, m)),
+                start=self._state(m, self._checkpoint(self.progress[m].n_epochs, self.weights.values, m)),
             )
             for m in self._open()
         ]
@@ -196,10 +190,12 @@ class _Stack:
                 smaller.average[n, smaller.columns[n]] = self._own(self.average, m)
         return smaller
 
-    def _state(self, m: int, weights: Tensor) -> State:
+    def _state(self, m: int, checkpoint: Checkpoint) -> State:
         """From where network m could go on with these weights."""
         moments = (self._own(moment, m).cpu() for moment in self.moments)
-        return State(weights.cpu(), *moments, int(self.step), self.n_epochs_before + self.progress[m].n_epochs)
+        layout, n_epochs = self.weights.layout_of(self.problems[m].latent_dim), self.progress[m].n_epochs
+        n_epochs += self.n_epochs_before
+        return State(checkpoint.weights.cpu(), *moments, layout, checkpoint.buffers, int(self.step), n_epochs)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
@@ -350,16 +346,17 @@ class _Stack:
             progress.count_stalls(reached, self.settings.tol, is_warm)
             if score > progress.best_score:
                 # a training loss is that of the weights with which the epoch began
-                epoch = progress.n_epochs if by_validation else progress.n_epochs - 1
-                progress.keep(score, epoch, self._own(self._current() if by_validation else self.begun, m))
+                now = by_validation and self._checkpoint(progress.n_epochs, self._current(), m)
+                progress.keep(score, now or self.begun[m])
             if stop_on and progress.n_no_change > self.settings.n_iter_no_change:
                 self._close("converged", m)
             elif stops and all(stops):
                 self._close("monitor", m)
 
     def _begin(self) -> None:
-        self.begun = self._current().clone()
-        for m in self._open():
+        values = self._current()
+        self.begun = {m: self._checkpoint(self.progress[m].n_epochs, values, m) for m in self._open()}
+        for m in self.begun:
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
     def _end_epoch(self, m: int, k: int, monitor: Monitor) -> bool:
@@ -380,17 +377,19 @@ class _Stack:
     def _close(self, reason: str, network: int | None = None) -> None:
         """Settle the weights of one network, or of all that still train."""
         for m in self._open() if network is None else [network]:
-            progress, latest = self.progress[m], self._own(self._current(), m)
-            ended = reason if bool(torch.isfinite(latest).all()) else "diverged"
+            progress = self.progress[m]
+            latest = self._checkpoint(progress.n_epochs, self._current(), m)
+            ended = reason if bool(torch.isfinite(latest.weights).all()) else "diverged"
             is_validated = self.settings.stop_on == "validation" and progress.best.epoch > 0
             if not is_validated and ended != "diverged":
-                progress.best = Checkpoint(progress.n_epochs, latest)
-            progress.state = self._state(m, progress.best.weights)
+                progress.best = latest
+            progress.state = self._state(m, progress.best)
             progress.reason = ended
 
     def _results(self) -> list[Training]:
         for m, progress in enumerate(self.progress):
             self.weights.values[m, self.columns[m]] = progress.best.weights
+            self.network.encoder.set_buffers(m, progress.best.buffers)
         fits = [self._fits(k) for k in range(self.betas.shape[1])]
         return [
             Training(
@@ -416,8 +415,15 @@ class _Stack:
             values.copy_(torch.where(trusted, self.best_plain[k], values))
         distortion, rates = distortion_and_rates(network, self.pool, self.points, self.generators)
         return [
-            Fit(self._plain_weights_of(m), self.progress[m].histories[k], float(distortion[m]), rates[m, :dim].cpu())
-            for m, dim in enumerate(self.network.bottleneck.latent_dims)
+            Fit(
+                self._plain_weights_of(m),
+                self.plain_weights.layout_of(dim),
+                network.encoder.buffers_of(m),
+                self.progress[m].histories[k],
+                float(distortion[m]),
+                rates[m, :dim].cpu(),
+            )
+            for m, dim in enumerate(network.bottleneck.latent_dims)
         ]
 
 

@@ -1,0 +1,113 @@
+"""partial_fit on pieces of a stream: what is counted, how far a step goes, and moments that follow."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from skvib import VIBClassifier, VIBRegressor
+
+STILL = {"hidden_layer_sizes": (8,), "latent_dim": 2, "learning_rate_init": 1e-30, "alpha": 0.0, "random_state": 0}
+
+
+def one_pass(model, X, y, size, **first):
+    for start in range(0, len(X), size):
+        model.partial_fit(X[start : start + size], y[start : start + size], **(first if start == 0 else {}))
+    return model
+
+
+@pytest.mark.parametrize("size", [1, 20, 100, 500])
+def test_one_pass_over_digits_is_no_worse_than_that_of_mlp_classifier(size):
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    X, y = X[order], y[order]
+    models = [
+        one_pass(m(random_state=0), X[:1200], y[:1200], size, classes=range(10)) for m in (VIBClassifier, MLPClassifier)
+    ]
+    ours, theirs = (model.score(X[1200:], y[1200:]) for model in models)
+    assert ours > max(theirs - 0.03, 0.88)
+
+
+@pytest.mark.parametrize("size", [1, 20, 100, 500])
+def test_one_pass_over_diabetes_is_no_worse_than_that_of_mlp_regressor(size, diabetes):
+    X, y = diabetes
+    models = [one_pass(m(random_state=0), X[:330], y[:330], size) for m in (VIBRegressor, MLPRegressor)]
+    ours, theirs = (model.score(X[330:], y[330:]) for model in models)
+    assert ours > max(theirs, 0.1)
+
+
+def pieces(rng):
+    first = rng.normal(size=(60, 3)) * [1.0, 10.0, 0.0] + [0.0, 5.0, 2.0]
+    return first, 3.0 * rng.normal(size=(200, 3)) + [4.0, -7.0, 2.0]
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("hidden", [(8,), ()])
+def test_the_moments_follow_the_stream_and_the_function_stays(container, hidden):
+    first, second = pieces(np.random.default_rng(0))
+    model = VIBClassifier(**STILL | {"hidden_layer_sizes": hidden})
+    model.partial_fit(container(first), first[:, 0] > 0, classes=[False, True])
+    before = model.transform(first), model.predict_proba(first)
+    model.partial_fit(container(second), second[:, 0] > 4)
+    np.testing.assert_allclose(model.transform(first), before[0], atol=1e-4)
+    np.testing.assert_allclose(model.predict_proba(first), before[1], atol=1e-5)
+    both = np.r_[first, second]
+    np.testing.assert_allclose(model._x_mean, both.mean(axis=0))
+    np.testing.assert_allclose(model._x_scale, both.std(axis=0))
+
+
+@pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
+def test_the_scale_of_the_target_follows_the_stream_and_the_function_stays(noise):
+    first, second = pieces(np.random.default_rng(0))
+    model = VIBRegressor(**STILL, noise=noise).partial_fit(first, first[:, 1])
+    mean, std = model.predict(first, return_std=True)
+    model.partial_fit(second, 100.0 + 30.0 * second[:, 1])
+    now, std_now = model.predict(first, return_std=True)
+    np.testing.assert_allclose(now, mean, atol=1e-4)
+    np.testing.assert_allclose(std_now, std, rtol=1e-3)
+    y = np.r_[first[:, 1], 100.0 + 30.0 * second[:, 1]]
+    np.testing.assert_allclose([model._y_mean[0], model._y_scale[0]], [y.mean(), y.std()])
+
+
+def test_alpha_is_divided_by_all_rows_seen(monkeypatch):
+    penalties = []
+    X, y = load_digits(return_X_y=True)
+    original = __import__("skvib.base", fromlist=["Problem"]).Problem
+
+    def recording(**fields):
+        penalties.append(fields["penalty"])
+        return original(**fields)
+
+    monkeypatch.setattr("skvib.base.Problem", recording)
+    one_pass(VIBClassifier(**STILL | {"alpha": 3.0}), X[:100], y[:100], 20, classes=range(10))
+    np.testing.assert_allclose(penalties, [3 / 20, 3 / 40, 3 / 60, 3 / 80, 3 / 100])
+    weighted = VIBClassifier(**STILL | {"alpha": 3.0})
+    penalties.clear()
+    weighted.partial_fit(X[:20], y[:20], classes=range(10), sample_weight=np.full(20, 4.0))
+    weighted.partial_fit(X[20:40], y[20:40])
+    np.testing.assert_allclose(penalties, [3 / 80, 3 / 100])
+
+
+def test_a_piece_that_comes_again_is_an_epoch_and_no_new_rows(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**STILL)
+    for _ in range(5):
+        one_pass(model, X[:200], y[:200], 50)
+    assert model._n_seen == 200
+    model.partial_fit(X[:200], y[:200])
+    assert model._n_seen == 400
+
+
+def test_pieces_shorter_than_a_batch_take_shorter_steps():
+    model = VIBClassifier(batch_size=100, learning_rate_init=1.0)
+    assert [model._step_size(n) for n in (25, 100, 1000)] == [0.5, 1.0, 1.0]
+
+
+def test_a_stream_may_go_on_after_a_fit(diabetes):
+    X, y = diabetes
+    model = clone(VIBRegressor(**STILL | {"learning_rate_init": 1e-3})).fit(X[:300], y[:300])
+    model.partial_fit(X[300:], y[300:])
+    seen = model._n_seen
+    assert 300 < seen <= len(y)
