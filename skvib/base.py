@@ -41,6 +41,7 @@ from skvib.nn.trainer import train
 from skvib.rows import (
     Moments,
     canonical,
+    change,
     collapse,
     fingerprint,
     plain_targets,
@@ -322,7 +323,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _learn_inputs(self, X, rows, weights):
         """Set the standardisation of the inputs and the architecture, from the training rows alone."""
-        self._set_x_moments(Moments(np.zeros(X.shape[1:]), np.ones(X.shape[1:]), 0.0))
+        self._set_x_moments(Moments(np.zeros(X.shape[1:]), *np.ones((2, *X.shape[1:])), 0.0))
         if self.standardize:
             self._set_x_moments(weighted_moments(X, rows, weights))
         self._encoder = None
@@ -358,7 +359,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 )
 
     def _set_x_moments(self, moments):
-        self._x_mean, self._x_deviation, self._x_scale = moments.mean, moments.deviation, moments.scale
+        self._x_mean, self._x_deviation, self._x_filled, _ = moments
+        self._x_scale = moments.scale_of_inputs
 
     def _count(self, X, targets, rows, weights, continues, incremental):
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
@@ -381,10 +383,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """
         is_settled, inputs = self._n_seen >= AUTO_BATCH_SIZES[0], None
         if self.standardize and self._encoder is None:
-            before = Moments(self._x_mean, getattr(self, "_x_deviation", self._x_scale), self._weight_seen)
+            scale, deviation = self._x_scale, getattr(self, "_x_deviation", self._x_scale)
+            filled = getattr(self, "_x_filled", np.ones_like(scale))
+            before = Moments(self._x_mean, deviation, filled, self._weight_seen)
             after = before.merged(weighted_moments(X, rows, weights))
-            inputs = before.change_to(after)
             self._set_x_moments(after)
+            inputs = change(before, after, scale, self._x_scale)
         outputs = self._follow_targets(targets[rows], weights)
         if is_settled and (inputs or outputs):
             changes = map(_tensors, (inputs, outputs))

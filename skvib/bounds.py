@@ -97,12 +97,18 @@ def unwrapped(estimator):
                 "a fitted search over one."
             )
 
+    return prepared_by(steps), estimator
+
+
+def prepared_by(steps):
+    """The function that sends X through these steps."""
+
     def prepare(X):
         for step in steps:
             X = step.transform(X)
         return X
 
-    return prepare, estimator
+    return prepare
 
 
 def prediction_steps(pipeline):

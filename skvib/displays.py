@@ -5,10 +5,11 @@ grey. matplotlib is imported only to draw; with a given `ax`, pyplot is not.
 """
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from skvib.bounds import best_and_compressed, rates_of, unwrapped
+from skvib.bounds import best_and_compressed, prediction_steps, prepared_by, rates_of, unwrapped
 from skvib.information import (
     ACTIVE_NATS,
     NATS_IN,
@@ -25,6 +26,7 @@ CLASS_STYLES = (
     *(("#D55E00", "P"), ("#000000", "*"), ("#F0E442", "X"), ("#882255", "<"), ("#999999", ">")),
 )
 N_ELLIPSES = 100
+TWIN = 0.97  # dimensions so correlated draw a line
 SHARP_NATS = 0.5
 
 
@@ -108,12 +110,12 @@ class InformationPlaneDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, X, y, *, beta=None, limit=None, ax=None, **options):
-        """Measure and draw the plane of a fitted search over beta, or of a list of fitted estimators.
+        """Measure and draw the plane of a fitted search over beta, of an estimator, or of a list of them.
 
         Parameters
         ----------
-        estimator : fitted search over beta, or list of fitted estimators
-            What is measured.
+        estimator : fitted search over beta, VIBClassifier, VIBRegressor, Pipeline that ends in one, or list of these
+            What is measured; one estimator is one point.
         X, y : array-like
             Rows to measure on. A search is refitted at its betas on the options `X_train` and `y_train`, by default
             on X and y.
@@ -131,8 +133,11 @@ class InformationPlaneDisplay:
         display : InformationPlaneDisplay
             Itself, drawn.
         """
-        if beta is None and hasattr(estimator, "best_estimator_"):
+        if beta is None and not isinstance(estimator, list | tuple):
             beta = unwrapped(estimator)[1].beta
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        if not isinstance(last, list | tuple) and not hasattr(last, "cv_results_"):
+            estimator = [estimator]
         return cls(information_plane(estimator, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
 
     def plot(self, *, ax=None, **line_kw):
@@ -173,7 +178,8 @@ class InformationPlaneDisplay:
             k = int(np.abs(plane.betas - self.beta).argmin())
             style = {"ls": "", "marker": "*", "ms": 14, "mec": "black", "color": ORANGE}
             (self.chosen_,) = ax.plot(x[k], y[k], label=f"chosen: β = {plane.betas[k]:.2g}", **style)
-        for k, side in ((int(np.flatnonzero(x < x_max)[0]), "right"), (-1, "left")):
+        ends = {int(np.flatnonzero(x < x_max)[0]): "right", len(x) - 1: "left"}
+        for k, side in ends.items():
             style = {"textcoords": "offset points", "ha": side, "fontsize": "small"}
             ax.annotate(f"β = {plane.betas[k]:.2g}", (x[k], y[k]), (0, -14), **style)
         top = max(*y, *limit[1], min(ceiling, x_max))
@@ -194,9 +200,9 @@ class BetaPathDisplay:
         In increasing order.
     score, score_se : ndarray of shape (n_betas,)
         What is chosen by, and its standard error.
-    rate : ndarray of shape (n_betas,)
+    rate : ndarray of shape (n_betas,), default=None
         Nats.
-    n_active : ndarray of shape (n_betas,)
+    n_active : ndarray of shape (n_betas,), default=None
         Active latent dimensions.
     score_name : str, default="score"
         Label of its axis.
@@ -206,10 +212,10 @@ class BetaPathDisplay:
     best_beta_, compressed_beta_ : float
         The beta of the best score, and the largest one within a standard error of it.
     line_, rate_line_, active_line_ : matplotlib.lines.Line2D
-        Score, rate and active dimensions.
+        Score, rate and active dimensions; None where they are not known.
     ax_ : matplotlib.axes.Axes
         Where it is drawn.
-    axes_ : ndarray of matplotlib.axes.Axes of shape (3,)
+    axes_ : ndarray of matplotlib.axes.Axes of shape (1,) or (3,)
         The panels inside `ax_`, from top to bottom.
     figure_ : matplotlib.figure.Figure
         Its figure.
@@ -231,7 +237,7 @@ class BetaPathDisplay:
     True
     """
 
-    def __init__(self, betas, score, score_se, rate, n_active, *, score_name="score"):
+    def __init__(self, betas, score, score_se, rate=None, n_active=None, *, score_name="score"):
         self.betas, self.score, self.score_se = betas, score, score_se
         self.rate, self.n_active, self.score_name = rate, n_active, score_name
 
@@ -256,15 +262,16 @@ class BetaPathDisplay:
         return cls(path.betas, *columns, score_name=name).plot(ax=ax)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, ax=None):
+    def from_estimator(cls, estimator, X=None, y=None, *, ax=None):
         """Draw a fitted search over beta by its cross-validated score.
 
         Parameters
         ----------
-        estimator : fitted BetaSearchCV or other search over beta alone
-            Clones of its `best_estimator_` are fitted at each beta, together, for their rates.
-        X, y : array-like
-            Rows to fit on.
+        estimator : fitted BetaSearchCV or other search over beta alone, or Pipeline that ends in one
+            Its `cv_results_` are drawn.
+        X, y : array-like, default=None
+            With them clones of its `best_estimator_` are fitted at each beta, together, for their rates, which are
+            drawn too.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; by default a new figure.
 
@@ -273,7 +280,12 @@ class BetaPathDisplay:
         display : BetaPathDisplay
             Itself, drawn.
         """
-        name, betas = beta_grid(estimator)
+        if (X is None) != (y is None):
+            raise ValueError("X and y, the rows to fit on, go together.")
+        if isinstance(estimator, Pipeline):
+            X = X if X is None else prepared_by(prediction_steps(estimator))(X)
+            estimator = estimator[-1]
+        name, betas = beta_grid(estimator, is_refitted=X is not None)
         results, n_splits = estimator.cv_results_, estimator.n_splits_
         if "mean_test_score" not in results:
             raise ValueError("BetaPathDisplay draws a search by a single metric; this one has several.")
@@ -281,8 +293,10 @@ class BetaPathDisplay:
             raise ValueError("BetaPathDisplay draws a search over beta alone; this one has other parameters, too.")
         order = np.argsort([params[name] for params in results["params"]])
         errors = results["std_test_score"][order] / np.sqrt(max(n_splits - 1, 1))
-        models = [unwrapped(model)[1] for model in fit_at_betas(estimator, X, y)]
-        kept = np.array([model.rate_ for model in models]), np.array([model.n_active_ for model in models])
+        kept = ()
+        if X is not None:
+            models = [unwrapped(model)[1] for model in fit_at_betas(estimator, X, y)]
+            kept = np.array([model.rate_ for model in models]), np.array([model.n_active_ for model in models])
         scores = results["mean_test_score"][order]
         name = f"{_name_of_score(estimator)},\n{n_splits} folds"
         return cls(betas, scores, errors, *kept, score_name=name).plot(ax=ax)
@@ -312,31 +326,28 @@ class BetaPathDisplay:
         display : BetaPathDisplay
             Itself, drawn.
         """
-        self.ax_, self.figure_ = _axes(ax, figsize=(6.4, 6.4))
+        is_alone = self.rate is None
+        self.ax_, self.figure_ = _axes(ax, figsize=(6.4, 3.6 if is_alone else 6.4))
         self.ax_.set_axis_off()
         frames = (0.0, 0.62, 1.0, 0.38), (0.0, 0.31, 1.0, 0.27), (0.0, 0.0, 1.0, 0.27)
+        frames = ((0.0, 0.0, 1.0, 1.0),) if is_alone else frames
         self.axes_ = np.array([self.ax_.inset_axes(frame) for frame in frames])
-        score, rate, active = self.axes_
-        style = {"marker": "o", "ms": 4} | line_kw
+        score, style = self.axes_[0], {"marker": "o", "ms": 4} | line_kw
         bars = score.errorbar(self.betas, self.score, self.score_se, color=BLUE, capsize=2, **style)
-        self.line_ = bars.lines[0]
+        self.line_, self.rate_line_, self.active_line_ = bars.lines[0], None, None
         best = np.nanargmax(self.score)
         span = max(10 * self.score_se[best], 0.6 * np.ptp(self.score[np.isfinite(self.score)]), 1e-3)
         band = score.axhspan(self.score[best] - self.score_se[best], self.score[best], color="0.88")
         score.set_ylim(self.score[best] - span, self.score[best] + 0.15 * span)
         score.set_ylabel(self.score_name)
-        (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
-        rate.set(yscale="log", ylabel="rate (nats)")
-        (self.active_line_,) = active.plot(
-            self.betas, self.n_active, color="black", drawstyle="steps-mid", **style | {"marker": "."}
-        )
-        active.set(ylabel="active\ndimensions", xlabel="beta, price of a nat")
-        active.set_ylim(bottom=0)
+        if not is_alone:
+            self._plot_kept(*self.axes_[1:], style)
+        self.axes_[-1].set_xlabel("beta, price of a nat")
         for panel in self.axes_:
             _scale_betas(panel, self.betas)
             best_line = panel.axvline(self.best_beta_, color=GREY, ls=":")
             compressed_line = panel.axvline(self.compressed_beta_, color=ORANGE, ls="-.")
-            if panel is not active:
+            if panel is not self.axes_[-1]:
                 panel.tick_params(labelbottom=False)
         named = {
             f"best: β = {self.best_beta_:.2g}": best_line,
@@ -345,6 +356,15 @@ class BetaPathDisplay:
         }
         score.legend(named.values(), named.keys(), loc="lower left", fontsize="small")
         return self
+
+    def _plot_kept(self, rate, active, style):
+        (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
+        rate.set(yscale="log", ylabel="rate (nats)")
+        (self.active_line_,) = active.plot(
+            self.betas, self.n_active, color="black", drawstyle="steps-mid", **style | {"marker": "."}
+        )
+        active.set(ylabel="active\ndimensions")
+        active.set_ylim(bottom=0)
 
 
 class TrainingCurveDisplay:
@@ -473,7 +493,8 @@ class LatentDisplay:
     y : ndarray of shape (n_samples,), default=None
         Labels or numbers to colour by.
     dimensions : tuple of int, default=None
-        The two dimensions; by default those of the highest rates.
+        The two dimensions; by default the one of the highest rate, and the next of those that differ
+        from it, with an absolute correlation below .97.
 
     Attributes
     ----------
@@ -519,7 +540,8 @@ class LatentDisplay:
         y : array-like of shape (n_samples,), default=None
             Labels or numbers to colour by.
         dimensions : tuple of int, default=None
-            The two dimensions; by default those of the highest rates.
+            The two dimensions; by default the one of the highest rate, and the next of those that differ from it,
+            with an absolute correlation below .97.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; by default a new figure.
         **scatter_kw : dict
@@ -546,7 +568,16 @@ class LatentDisplay:
         if self.dimensions is not None:
             return tuple(self.dimensions)
         rates = rates_of(self.mu, self.sigma).mean(axis=0)
-        return tuple(np.sort(np.argsort(-rates, kind="stable")[:2]).tolist())
+        first = int(rates.argmax())
+        if len(rates) == 1:
+            return (first,)
+        centred = self.mu - self.mu.mean(axis=0)
+        norms = np.maximum(np.sqrt(np.sum(centred**2, axis=0)), np.finfo(centred.dtype).tiny)
+        likeness = np.abs(centred.T @ (centred[:, first] / norms[first])) / norms
+        differs = np.flatnonzero((likeness < TWIN) & (np.arange(len(rates)) != first))
+        likeness[first] = np.inf
+        second = differs[rates[differs].argmax()] if len(differs) else likeness.argmin()
+        return tuple(sorted((first, int(second))))
 
     def plot(self, *, ax=None, **scatter_kw):
         """Draw the codes.
@@ -719,7 +750,7 @@ class LatentRatesDisplay:
 
 
 class FeatureInformationDisplay:
-    """What the code kept of each input feature, from the most to the least.
+    """What the target loses without each input feature, from the most to the least, and what the code kept of it.
 
     Make one with `from_estimator`.
 
@@ -728,14 +759,16 @@ class FeatureInformationDisplay:
     information : FeatureInformation
         What to draw.
     max_features : int, default=20
-        Draw only so many features.
+        Draw only so many features: those without which the target loses most, or, without a target, those of which
+        the code kept most.
 
     Attributes
     ----------
     bars_ : matplotlib.container.BarContainer
-        What the code says of each feature beyond the others.
+        What the prediction of y loses without each feature; without a target, what the code says of it.
     line_ : matplotlib.lines.Line2D or None
-        What the prediction of y loses without it.
+        With a target, what the code says of each feature beyond the others: a network that has learnt noise keeps
+        much of a feature that the target does not need.
     ax_ : matplotlib.axes.Axes
         Where it is drawn.
     figure_ : matplotlib.figure.Figure
@@ -802,22 +835,17 @@ class FeatureInformationDisplay:
         """
         self.ax_, self.figure_ = ax, _ = _axes(ax)
         found = self.information
-        order = np.argsort(-found.x_kept, kind="stable")[: self.max_features][::-1]
+        kept, lost = (found.x_kept, found.x_kept_se), (found.y_lost, found.y_lost_se)
+        values, errors = kept if found.y_lost is None else lost
+        order = np.argsort(-values, kind="stable")[: self.max_features][::-1]
         places = np.arange(len(order))
-        style = {"color": "#56B4E9", "edgecolor": "black", "linewidth": 0.5, "label": "kept by the code"} | bar_kw
-        self.bars_ = ax.barh(places, found.x_kept[order], xerr=found.x_kept_se[order], **style)
+        label = "kept by the code" if found.y_lost is None else "lost about y without it"
+        style = {"color": "#56B4E9", "edgecolor": "black", "linewidth": 0.5, "label": label} | bar_kw
+        self.bars_ = ax.barh(places, values[order], xerr=errors[order], **style)
         self.line_ = None
         if found.y_lost is not None:
-            bars = ax.errorbar(
-                found.y_lost[order],
-                places,
-                xerr=found.y_lost_se[order],
-                ls="",
-                marker="D",
-                ms=5,
-                color="black",
-                label="lost about y without it",
-            )
+            style = {"ls": "", "marker": "D", "ms": 5, "color": "black", "label": "kept by the code"}
+            bars = ax.errorbar(kept[0][order], places, xerr=kept[1][order], **style)
             self.line_ = bars.lines[0]
         ax.axvline(0.0, color="black", lw=0.8)
         ax.set_yticks(places, [found.names[k] for k in order])

@@ -17,7 +17,9 @@ from skvib.rows import canonical, targets_array
 PREDICT_ELEMENTS = 2**20
 FLOAT32_RANGE = 1e15
 FAR = 1e4
-DTYPES = dict.fromkeys(("_x_mean", "_x_deviation", "_x_scale", "_y_mean", "_y_deviation", "_y_scale"), np.float64)
+DTYPES = dict.fromkeys(
+    (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "scale")), np.float64
+)
 DTYPES |= {"_weights": np.float32, "latent_rates_": np.float64, "_pieces": np.uint64}
 # rebuilt networks of fitted estimators, by dtype and device, beside the weights they were built from
 _NETWORKS = weakref.WeakKeyDictionary()

@@ -12,6 +12,7 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
@@ -26,6 +27,8 @@ from skvib.bounds import (
     infonce_of_target,
     log_density,
     mean_of,
+    prediction_steps,
+    prepared_by,
     unwrapped,
     values_and_errors,
 )
@@ -369,7 +372,8 @@ def information_plane(
     Parameters
     ----------
     source : BetaPath, fitted search over beta, or list of fitted estimators
-        Of a search, clones of `best_estimator_` are fitted at each of its betas, together.
+        Of a search, clones of `best_estimator_` are fitted at each of its betas, together. It may be the last step of
+        a Pipeline.
     X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
         Rows to measure on; of a BetaPath, by default those that its `information` is of.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
@@ -684,6 +688,10 @@ def _models_and_rows(source, rows, X_train, y_train):
     is_paired = (X is None) == (y is None) and (X_train is None) == (y_train is None)
     if not is_paired or (X is None and sample_weight is not None):
         raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
+    if isinstance(source, Pipeline) and hasattr(source[-1], "cv_results_"):
+        prepare, source = prepared_by(prediction_steps(source)), source[-1]
+        X, X_train = (part if part is None else prepare(part) for part in (X, X_train))
+        rows = X, y, sample_weight
     is_path, is_search = hasattr(source, "at_beta"), hasattr(source, "cv_results_")
     if not (is_path or is_search or (isinstance(source, list | tuple) and source)):
         raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")
@@ -771,9 +779,11 @@ def _is_index(c, n):
     return isinstance(c, Integral) and not isinstance(c, bool) and 0 <= c < n
 
 
-def beta_grid(search):
+def beta_grid(search, is_refitted=True):
     """The name of the parameter beta that a search is over, and its values, sorted."""
-    if not hasattr(search, "best_estimator_"):
+    if not hasattr(search, "cv_results_"):
+        raise TypeError(f"{type(search).__name__} is no fitted search over beta.")
+    if is_refitted and not hasattr(search, "best_estimator_"):
         raise ValueError("The search has no best_estimator_ to fit at each beta: fit it with refit=True.")
     params = search.cv_results_["params"]
     names = {name for part in params for name in part if name.rpartition("__")[2] == "beta"}

@@ -7,7 +7,7 @@ import torch
 from sklearn.base import RegressorMixin
 
 from skvib.base import BaseVIB, StrOptions, fit_context
-from skvib.rows import Moments, weighted_moments
+from skvib.rows import Moments, change, weighted_moments
 
 MAX_NEWTON_STEPS = 60
 SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
@@ -252,10 +252,11 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self._y_mean, self._y_deviation, self._y_scale = moments.mean, moments.deviation, moments.scale
 
     def _follow_targets(self, targets, weights):
-        before = Moments(self._y_mean, getattr(self, "_y_deviation", self._y_scale), self._weight_seen)
+        scale, deviation = self._y_scale, getattr(self, "_y_deviation", self._y_scale)
+        before = Moments(self._y_mean, deviation, np.ones_like(scale), self._weight_seen)
         after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
         self._set_y_moments(after)
-        return before.change_to(after)
+        return change(before, after, scale, self._y_scale)
 
     def _scale_targets(self, targets):
         return (targets - self._y_mean) / self._y_scale

@@ -11,6 +11,8 @@ from scipy import sparse
 
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
 CONSTANT_ULPS = 10
+SPARSE = 0.1  # a smaller share of entries that are not 0
+ALIKE = 10.0  # sizes within this factor
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -134,10 +136,14 @@ def canonical(X):
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of columns, float64, 0 for a constant one, and the weight of the rows they are of."""
+    """Mean and standard deviation of columns, 0 for a constant one, and what share of each is not 0; all float64.
+
+    `weight` is that of the rows they are of.
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
+    filled: np.ndarray
     weight: float
 
     @property
@@ -145,22 +151,40 @@ class Moments(NamedTuple):
         """What standardised columns are divided by; no ulp of a constant column becomes large by it."""
         return np.where(self.deviation > 0, self.deviation, np.maximum(1.0, np.abs(self.mean)))
 
+    @property
+    def scale_of_inputs(self):
+        """The same, unless nearly all is 0, as in counts of words: then whatever is not 0 keeps its size among others.
+
+        By its deviation alone a word would be the larger the less often it occurs: 1 / sqrt(share of rows). A column
+        whose values are of another size than most is brought near to them.
+        """
+        varies = self.deviation > 0
+        if self.filled.mean() >= SPARSE or not varies.any():
+            return self.scale
+        squares, filled = (self.deviation**2 + self.mean**2)[varies], self.filled[varies]
+        own, usual = np.sqrt(squares / filled), np.sqrt(squares.sum() / filled.sum())
+        scale = self.scale
+        scale[varies] = np.maximum(scale[varies], np.clip(usual, own / ALIKE, own * ALIKE))
+        return scale
+
     def merged(self, other):
         """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983)."""
         weight = self.weight + other.weight
         share, step = other.weight / weight, other.mean - self.mean
         variance = self.deviation**2
         variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
-        return Moments(*_settled(self.mean + share * step, np.sqrt(variance)), weight)
+        mean, deviation = _settled(self.mean + share * step, np.sqrt(variance))
+        return Moments(mean, deviation, self.filled + share * (other.filled - self.filled), weight)
 
-    def change_to(self, other):
-        """(ratio, shift) by which what was standardised so is ratio * what the other makes of it + shift; None if same.
 
-        Of a column that was constant nothing is known but that value, which keeps its meaning.
-        """
-        scale = np.where(self.deviation > 0, self.scale, other.scale)
-        ratio, shift = other.scale / scale, (other.mean - self.mean) / scale
-        return (ratio, shift) if (ratio != 1).any() or shift.any() else None
+def change(before, after, scale_before, scale_after):
+    """(ratio, shift) by which what was standardised so is ratio * what it is now + shift; None if it is the same.
+
+    Of a column that was constant nothing is known but that value, which keeps its meaning.
+    """
+    scale_before = np.where(before.deviation > 0, scale_before, scale_after)
+    ratio, shift = scale_after / scale_before, (after.mean - before.mean) / scale_before
+    return (ratio, shift) if (ratio != 1).any() or shift.any() else None
 
 
 def weighted_moments(X, rows, weights):
@@ -168,14 +192,14 @@ def weighted_moments(X, rows, weights):
     total = float(weights.sum())
     with np.errstate(over="ignore", invalid="ignore"):
         moments = _sparse_moments(X[rows], weights / total) if sparse.issparse(X) else None
-        mean, variance = moments or _dense_moments(X, rows, weights / total)
+        mean, variance, filled = moments or _dense_moments(X, rows, weights / total)
         mean, deviation = _settled(mean, np.sqrt(variance))
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         raise ValueError(
             "The mean or the standard deviation of a column overflows float64: its values are too large. "
             "Rescale the data."
         )
-    return Moments(mean, deviation, total)
+    return Moments(mean, deviation, filled, total)
 
 
 def _settled(mean, deviation):
@@ -237,13 +261,15 @@ def _equal(X, a, b):
 
 def _dense_moments(X, rows, shares):
     origin = X[rows[0]].astype(np.float64)
-    shift = np.zeros(X.shape[1:])
+    shift, filled = np.zeros((2, *X.shape[1:]))
     for chunk in _chunks(len(rows), X):
-        shift += np.tensordot(shares[chunk], X[rows[chunk]] - origin, 1)
+        part = X[rows[chunk]]
+        shift += np.tensordot(shares[chunk], part - origin, 1)
+        filled += np.tensordot(shares[chunk], part != 0, 1)
     variance = np.zeros(X.shape[1:])
     for chunk in _chunks(len(rows), X):
         variance += np.tensordot(shares[chunk], np.square((X[rows[chunk]] - origin) - shift), 1)
-    return origin + shift, variance
+    return origin + shift, variance, filled
 
 
 def _sparse_moments(X, shares):
@@ -255,7 +281,8 @@ def _sparse_moments(X, shares):
     # about the first row, where a column has no zeros
     is_full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
     origin = np.where(is_full, X[[0]].toarray()[0], 0.0)
+    filled = column_sums(X.data != 0)
     missing = np.where(is_full, 0.0, np.maximum(1.0 - column_sums(np.ones(len(X.data))), 0.0))
     shift = column_sums(X.data - origin[X.indices])
     spread = column_sums(np.square(X.data - origin[X.indices] - shift[X.indices]))
-    return origin + shift, spread + missing * np.square(shift)
+    return origin + shift, spread + missing * np.square(shift), filled

@@ -230,15 +230,72 @@ def test_rates_are_drawn_from_the_highest(model, halves, ax):
     assert "bits" in measured.ax_.get_ylabel()
 
 
-def test_features_are_drawn_from_the_most_kept(model, halves, ax):
+def test_features_are_drawn_by_what_the_target_loses(model, halves, ax):
     _, _, X, y = halves
     display = FeatureInformationDisplay.from_estimator(model, X, y, max_features=3, ax=ax)
     found = feature_information(model, X, y)
-    order = np.argsort(-found.x_kept)[:3][::-1]
-    np.testing.assert_allclose([bar.get_width() for bar in display.bars_], found.x_kept[order])
-    np.testing.assert_allclose(display.line_.get_xdata(), found.y_lost[order])
+    order = np.argsort(-found.y_lost)[:3][::-1]
+    np.testing.assert_allclose([bar.get_width() for bar in display.bars_], found.y_lost[order])
+    np.testing.assert_allclose(display.line_.get_xdata(), found.x_kept[order])
     assert [label.get_text() for label in ax.get_yticklabels()] == [found.names[k] for k in order]
-    assert FeatureInformationDisplay.from_estimator(model, X, ax=Figure().add_subplot()).line_ is None
+    without = FeatureInformationDisplay.from_estimator(model, X, ax=Figure().add_subplot())
+    assert without.line_ is None
+    np.testing.assert_allclose([bar.get_width() for bar in without.bars_], np.sort(found.x_kept))
+
+
+def test_a_category_that_the_target_does_not_need_is_drawn_last(ax):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 3))
+    y = (X[:, 0] + 0.7 * X[:, 1] + 0.4 * X[:, 2] > 0).astype(int)
+    levels = np.eye(40)[rng.integers(40, size=600)]
+    rows = np.hstack([X, levels])
+    fitted = VIBClassifier(random_state=0).fit(rows[:400], y[:400])
+    groups = {"a": 0, "b": 1, "c": 2, "noise": range(3, 43)}
+    FeatureInformationDisplay.from_estimator(fitted, rows[400:], y[400:], features=groups, ax=ax)
+    assert ax.get_yticklabels()[0].get_text() == "noise"
+
+
+def test_the_two_dimensions_of_a_default_model_differ(halves, ax):
+    X, y, X_test, y_test = halves
+    display = LatentDisplay.from_estimator(VIBClassifier(random_state=0).fit(X, y), X_test, y_test, ax=ax)
+    codes = np.vstack([points.get_offsets() for points in display.line_])
+    assert abs(np.corrcoef(codes.T)[0, 1]) < 0.97
+
+
+def test_twins_are_not_drawn_against_each_other():
+    mu = np.random.default_rng(0).normal(size=(50, 4)) * [3.0, 0.1, 1.0, 0.2]
+    mu[:, 1] = 0.9 * mu[:, 0]
+    sigma = np.full_like(mu, 0.5)
+    assert LatentDisplay(mu, sigma).dimensions_ == (0, 2)
+    assert LatentDisplay(mu[:, :2], sigma[:, :2]).dimensions_ == (0, 1)
+
+
+def test_the_plane_of_one_pipeline_is_a_point(model, halves, ax):
+    _, _, X, y = halves
+    display = InformationPlaneDisplay.from_estimator(model, X, y, ax=ax)
+    assert display.plane.betas.tolist() == [model[-1].beta]
+    assert display.chosen_ is not None
+
+
+def test_a_search_that_ends_a_pipeline_is_drawn(halves):
+    X, y, X_test, y_test = halves
+    grid = {"beta": [0.01, 0.1]}
+    search = make_pipeline(StandardScaler(), BetaSearchCV(VIBClassifier(**FAST), grid, cv=2)).fit(X, y)
+    options = {"X_train": X, "y_train": y, "ax": Figure().add_subplot()}
+    assert InformationPlaneDisplay.from_estimator(search, X_test, y_test, **options).plane.betas.tolist() == [0.01, 0.1]
+    assert BetaPathDisplay.from_estimator(search, X, y, ax=Figure().add_subplot()).rate_line_ is not None
+
+
+def test_a_search_is_drawn_from_its_results_without_a_refit(halves, monkeypatch):
+    X, y, *_ = halves
+    search = BetaSearchCV(VIBClassifier(**FAST), {"beta": [0.01, 0.1, 1.0]}, cv=2, refit=False).fit(X, y)
+    monkeypatch.setattr(VIBClassifier, "fit", None)
+    display = BetaPathDisplay.from_estimator(search, ax=Figure().add_subplot())
+    np.testing.assert_array_equal(display.line_.get_ydata(), search.cv_results_["mean_test_score"])
+    assert display.rate_line_ is display.active_line_ is None
+    assert len(display.axes_) == 1
+    with pytest.raises(ValueError, match="go together"):
+        BetaPathDisplay.from_estimator(search, X)
 
 
 def test_a_given_ax_needs_no_pyplot_and_importing_skvib_no_matplotlib():
