@@ -8,7 +8,7 @@ TWO_WORKERS = OMP_NUM_THREADS=1
 .PHONY: bench demo docs test test-oldest
 
 demo: .venv/installed
-	cd docs/examples && ../../.venv/bin/python plot_01_first_fit.py
+	.venv/bin/python docs/examples/plot_01_first_fit.py
 
 test: .venv/installed
 	.venv/bin/ruff check
@@ -22,6 +22,7 @@ test-oldest: .venv-oldest/installed
 	$(TWO_WORKERS) .venv-oldest/bin/python -m pytest -n 2 --dist worksteal -W ignore::pytest.PytestRemovedIn10Warning tests/test_sklearn_contract.py
 
 .venv/installed: setup.cfg constraints.txt
+	@echo "Installing torch, scikit-learn and what the tests need into .venv: once, a minute or more"
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[demo,test]"
 	touch $@

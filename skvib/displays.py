@@ -162,11 +162,16 @@ class InformationPlaneDisplay:
         limit = (np.zeros(0),) * 2 if self.limit is None else self.limit
         # cheap codes keep more than pairs of rows can measure, and rates of hundreds of nats: they leave the frame
         is_sharp = xerr < SHARP_NATS / NATS_IN[unit]
-        x_max = 1.15 * max(*plane.x_upper[is_sharp], *limit[0], x.min(), 0.1)
+        k = None if self.beta is None else int(np.abs(plane.betas - self.beta).argmin())
+        x_max = 1.15 * max(*plane.x_upper[is_sharp], *limit[0], x.min(), 0.1 if k is None else x[k])
         ceiling = np.inf if plane.entropy is None else plane.entropy
         bound = np.unique([0.0, min(ceiling, x_max), x_max])
         self.frontier_ = ax.fill_between(
-            bound, np.minimum(bound, ceiling), color="0.92", label="possible: I(Z;Y) ≤ min(I(X;Z), H(Y))"
+            bound,
+            np.minimum(bound, ceiling),
+            facecolor="none",
+            edgecolor="0.5",
+            label="possible: I(Z;Y) ≤ min(I(X;Z), H(Y))",
         )
         (self.rate_line_,) = ax.plot(plane.rate, y, ls=":", marker=".", color=GREY, label="at the rate R ≥ I(X;Z)")
         style = {"color": BLUE, "marker": "o", "ms": 4, "label": f"codes ({plane.rows} rows)"} | line_kw
@@ -174,8 +179,7 @@ class InformationPlaneDisplay:
         self.limit_line_ = self.chosen_ = None
         if self.limit is not None:
             (self.limit_line_,) = ax.plot(*limit, ls="--", color="black", label="limit")
-        if self.beta is not None:
-            k = int(np.abs(plane.betas - self.beta).argmin())
+        if k is not None:
             style = {"ls": "", "marker": "*", "ms": 14, "mec": "black", "color": ORANGE}
             (self.chosen_,) = ax.plot(x[k], y[k], label=f"chosen: β = {plane.betas[k]:.2g}", **style)
         ends = {int(np.flatnonzero(x < x_max)[0]): "right", len(x) - 1: "left"}
