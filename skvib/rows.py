@@ -115,13 +115,16 @@ def with_columns_of(X, columns, rows):
 
 
 def plain_targets(y):
-    """Targets in a type that scikit-learn knows: NumPy's StringDType is not among them."""
-    return y.astype(object) if isinstance(y, np.ndarray) and y.dtype.kind == "T" else y
+    """Targets in a container and a type that scikit-learn knows: no tensors, no tables, no StringDType."""
+    if isinstance(y, np.ndarray):
+        return y.astype(object) if y.dtype.kind == "T" else y
+    is_known = y is None or isinstance(y, list) or sparse.issparse(y) or hasattr(y, "iloc")
+    return y if is_known else np.asarray(rows_of(y))
 
 
 def targets_array(y):
     """Targets as an array (n,) or (n, n_outputs), whatever holds them; a single column is (n,)."""
-    y = y.toarray() if sparse.issparse(y) else np.asarray(plain_targets(rows_of(y)))
+    y = y.toarray() if sparse.issparse(y) else np.asarray(plain_targets(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.ravel()
     return y.astype(float) if y.ndim > 1 and y.dtype == object else y

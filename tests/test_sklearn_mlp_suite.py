@@ -8,6 +8,7 @@ import importlib.util
 from contextlib import contextmanager
 
 import pytest
+import sklearn
 import sklearn.neural_network
 
 from skvib import VIBClassifier, VIBRegressor
@@ -93,5 +94,6 @@ globals().update({name: test for name, test in SUITE_TESTS.items() if name not i
 
 
 def test_the_suite_still_holds_what_is_left_out():
-    assert set(LEFT_OUT) <= set(SUITE_TESTS)
+    newer = {"test_mlp_vs_poisson_glm_equivalent"} if sklearn.__version__ < "1.7" else set()
+    assert set(LEFT_OUT) - newer <= set(SUITE_TESTS)
     assert len(SUITE_TESTS) - len(LEFT_OUT) >= 25

@@ -1,5 +1,6 @@
 """fit_together: scikit-learn's searches and ensembles, unmodified, with their fits trained as one stack."""
 
+import contextvars
 import faulthandler
 import random
 import signal
@@ -299,12 +300,16 @@ def test_two_generators_may_be_open_at_once():
 
 
 def test_late_tasks_start_like_the_first(iris):
+    mood = contextvars.ContextVar("mood", default="unknown")
+
     def report(number):
         VIBClassifier(**FAST | {"max_iter": 1}).fit(*iris)
-        return np.geterr()["divide"]
+        return mood.get()
 
-    with np.errstate(divide="raise"), fit_together():
-        assert joblib.Parallel(pre_dispatch=1)(joblib.delayed(report)(n) for n in range(3)) == ["raise"] * 3
+    token = mood.set("calm")
+    with fit_together():
+        assert joblib.Parallel(pre_dispatch=1)(joblib.delayed(report)(n) for n in range(3)) == ["calm"] * 3
+    mood.reset(token)
 
 
 def test_a_task_that_fits_while_it_is_unwound_is_not_trained(iris):
