@@ -330,7 +330,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         if self.encoder is not None:
             self._encoder = own_module(self.encoder, self._seed, X.shape[1:])
-            hidden = (n_outputs_of(self._encoder, X.shape[1:]),)
+            hidden = (n_outputs_of(self._encoder, self._seed, X.shape[1:]),)
         self._architecture = {
             "n_features": int(np.prod(X.shape[1:])),
             "hidden_layer_sizes": hidden,
@@ -366,22 +366,25 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
         if not (continues and incremental):
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
+            self._is_stream = incremental
         if incremental and len(rows) > 1:
             piece = fingerprint(X, targets, rows, weights)
             if piece in self._pieces:
                 return
             self._pieces = np.append(self._pieces[1 - N_PIECES :], piece)
-        if continues and incremental:
+        if continues and incremental and self._weight_seen:  # the oldest stored models do not know theirs
             self._follow(X, targets, rows, weights)
         self._n_seen, self._weight_seen = self._n_seen + len(rows), self._weight_seen + float(weights.sum())
 
     def _follow(self, X, targets, rows, weights):
         """Let the moments follow the stream; the network is changed so that it says the same of every row.
 
-        Of fewer rows than a batch a deviation is a guess, and the network has hardly moved from its start: until then
-        it keeps its weights. A user's module has no first layer to change, and keeps the moments of the first piece.
+        At the start of a stream, of fewer rows and epochs than a batch has rows, a deviation is a guess and the network
+        has hardly moved: until then it keeps its weights. A user's module has no first layer to change, and keeps the
+        moments of the first piece.
         """
-        is_settled, inputs = self._n_seen >= AUTO_BATCH_SIZES[0], None
+        is_settled = not self._is_stream or max(self._n_seen, self._n_epochs) >= AUTO_BATCH_SIZES[0]
+        inputs = None
         if self.standardize and self._encoder is None:
             scale, deviation = self._x_scale, getattr(self, "_x_deviation", self._x_scale)
             filled = getattr(self, "_x_filled", np.ones_like(scale))

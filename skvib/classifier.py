@@ -200,6 +200,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
 
+        The standardisation of X follows the stream; with an `encoder` of yours, it is the first piece's. ``alpha`` is
+        divided by all rows seen, and pieces of fewer rows than a batch take shorter steps.
+
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)

@@ -29,7 +29,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
-    _layout, _n_seen, _weight_seen, _pieces = None, 0, 0.0, np.zeros(0, dtype=np.uint64)
+    _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
 
     @property
     def network_(self):
@@ -106,12 +106,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         with np.errstate(over="ignore"):
             arrays = _gathered(outputs, X.shape[0], dtype or X.dtype)
         for array in arrays if isinstance(arrays, tuple) else (arrays,):
-            if not np.isfinite(array).all():
-                row = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(axis=1))[0]
-                raise ValueError(
-                    f"Row {row} of X lies so far from the training rows that the network overflows {X.dtype}: check "
-                    "its values."
-                )
+            _check_finite(array, "X", X.dtype)
         return arrays
 
     def _map_draws(self, X, function, dtype=None):
@@ -235,7 +230,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             targets = targets.unsqueeze(0).to(points.device)
             parts.append(network.log_likelihood(chunk, targets, points)[0])
             start = stop
-        return torch.cat(parts).cpu().double().numpy() - self._units()
+        log_likelihoods = torch.cat(parts).cpu().double().numpy() - self._units()
+        _check_finite(log_likelihoods, "X or y", points.numpy(force=True).dtype)
+        return log_likelihoods
 
     @torch.no_grad()
     def log_likelihood_latent(self, z, y):
@@ -307,6 +304,16 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def n_active_(self):
         """Latent dimensions that carry more than 0.01 nats."""
         return int(np.sum(self.latent_rates_ > 0.01))
+
+
+def _check_finite(array, what, dtype):
+    is_finite = np.isfinite(array)
+    if not is_finite.all():
+        row = np.flatnonzero(~is_finite.reshape(len(array), -1).all(axis=1))[0]
+        raise ValueError(
+            f"Row {row} of {what} lies so far from the training rows that the network overflows {dtype}: check its "
+            "values."
+        )
 
 
 def sparse_rows(X, mean, scale, dtype, is_far):

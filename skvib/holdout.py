@@ -48,6 +48,8 @@ def held_out_weights(weights, twins, classes, fraction, seed):
         is_drawn[drawn] = True
     if classes is not None:
         _give_back(is_drawn, of_x, classes)
+    if not (is_shared | is_drawn).any():
+        return None
     return np.where(is_shared[of_x], fraction * weights, np.where(is_drawn[of_x], weights, 0.0))
 
 

@@ -165,7 +165,7 @@ def _fit_steps(before, X, y, sample_weight):
         if step in resamplers:
             X, y = step.fit_resample(X, y)
         elif step not in (None, "passthrough"):
-            X = step.fit_transform(X, y)
+            X = step.fit_transform(X, y) if hasattr(step, "fit_transform") else step.fit(X, y).transform(X)
     return X, y
 
 

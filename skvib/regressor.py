@@ -205,7 +205,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
 
-        The first call decides how X and y are standardised.
+        The standardisation of X and y follows the stream; with an `encoder` of yours, that of X is the first piece's.
+        ``alpha`` is divided by all rows seen, and pieces of fewer rows than a batch take shorter steps.
 
         Parameters
         ----------

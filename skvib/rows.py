@@ -39,7 +39,11 @@ def collapse(X, y, weights):
     y = y.reshape(len(y), -1)
     of_x = _hash(X, 1)
     hashes = (of_x + _hash(y, 2) * _ODD)[kept]
-    order = np.argsort(hashes, kind="stable")
+    if len(kept) and np.ptp(weights[kept]):
+        # equal rows by their weights, whose sum then does not depend on the order of the rows
+        order = np.lexsort((weights[kept], hashes))
+    else:
+        order = np.argsort(hashes, kind="stable")
     rows = kept[order]
     starts = _starts(hashes[order], rows, X, y)
     totals = np.add.reduceat(weights[rows], starts) if len(starts) else weights[rows]
@@ -159,25 +163,37 @@ class Moments(NamedTuple):
         """The same, unless nearly all is 0, as in counts of words: then whatever is not 0 keeps its size among others.
 
         By its deviation alone a word would be the larger the less often it occurs: 1 / sqrt(share of rows). A column
-        whose values are of another size than most is brought near to them.
+        whose values are of another size than most is brought near to them. From a tenth of entries that are not 0 to
+        half of that the one scale turns into the other.
         """
         varies = self.deviation > 0
-        if self.filled.mean() >= SPARSE or not varies.any():
+        emptiness = min(1.0, 2.0 * (1.0 - self.filled.mean() / SPARSE))
+        if emptiness <= 0 or not varies.any():
             return self.scale
         squares, filled = (self.deviation**2 + self.mean**2)[varies], self.filled[varies]
         own, usual = np.sqrt(squares / filled), np.sqrt(squares.sum() / filled.sum())
-        scale = self.scale
-        scale[varies] = np.maximum(scale[varies], np.clip(usual, own / ALIKE, own * ALIKE))
+        scale, alike = self.scale, np.clip(usual, own / ALIKE, own * ALIKE)
+        scale[varies] *= np.maximum(1.0, alike / scale[varies]) ** emptiness
         return scale
 
     def merged(self, other):
         """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983)."""
         weight = self.weight + other.weight
-        share, step = other.weight / weight, other.mean - self.mean
-        variance = self.deviation**2
-        variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
-        mean, deviation = _settled(self.mean + share * step, np.sqrt(variance))
-        return Moments(mean, deviation, self.filled + share * (other.filled - self.filled), weight)
+        share = other.weight / weight
+        with np.errstate(over="ignore", invalid="ignore"):
+            step, variance = other.mean - self.mean, self.deviation**2
+            variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
+            mean, deviation = _settled(self.mean + share * step, np.sqrt(variance))
+        return Moments(mean, deviation, self.filled + share * (other.filled - self.filled), weight).checked()
+
+    def checked(self):
+        """Itself, if its numbers are finite."""
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.deviation).all()):
+            raise ValueError(
+                "The mean or the standard deviation of a column overflows float64: its values are too large. "
+                "Rescale the data."
+            )
+        return self
 
 
 def change(before, after, scale_before, scale_after):
@@ -197,12 +213,7 @@ def weighted_moments(X, rows, weights):
         moments = _sparse_moments(X[rows], weights / total) if sparse.issparse(X) else None
         mean, variance, filled = moments or _dense_moments(X, rows, weights / total)
         mean, deviation = _settled(mean, np.sqrt(variance))
-    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        raise ValueError(
-            "The mean or the standard deviation of a column overflows float64: its values are too large. "
-            "Rescale the data."
-        )
-    return Moments(mean, deviation, filled, total)
+    return Moments(mean, deviation, filled, total).checked()
 
 
 def _settled(mean, deviation):

@@ -119,16 +119,19 @@ def log_likelihood_score(estimator, X, y, sample_weight=None):
 
 
 class _NoFiniteScoreError(ValueError):
-    """No score can choose; `splits` are those without any."""
+    """No score can choose; `splits` are those without any, `params` a candidate."""
 
-    def __init__(self, results, metric):
-        splits = [key for key in results if key.startswith("split") and key.endswith(f"_test_{metric}")]
-        failed = [key.partition("_")[0] for key in splits if not np.isfinite(results[key]).any()]
-        self.splits = [int(name.removeprefix("split")) for name in failed]
-        self.params = results["params"][0]
-        super().__init__(
-            f"No candidate has a finite score, so none can be chosen: none has one on {', '.join(failed)}."
-        )
+    splits, params = (), None
+
+
+def _no_finite_score(results, metric):
+    splits = [key for key in results if key.startswith("split") and key.endswith(f"_test_{metric}")]
+    failed = [key.partition("_")[0] for key in splits if not np.isfinite(results[key]).any()]
+    names = ", ".join(failed) or "no split for all of them"
+    error = _NoFiniteScoreError(f"No candidate has a finite score, so none can be chosen; without one is {names}.")
+    error.splits = [int(name.removeprefix("split")) for name in failed]
+    error.params = results["params"][0]
+    return error
 
 
 def _chosen_has(method):
@@ -281,9 +284,10 @@ class BetaSearchCV(GridSearchCV):
         try:
             failed = [splits[split] for split in error.splits]
             cross_validate(estimator, X, y, cv=failed or splits, scoring=self.scoring, error_score="raise")
-        except (TypeError, ValueError) as cause:
-            raise type(cause)(f"{error} There, {cause}") from cause
-        raise error
+        except Exception as cause:
+            kind = TypeError if isinstance(cause, TypeError) else ValueError
+            raise kind(f"{error} There, {cause}") from cause
+        raise ValueError(f"{error} The warnings above say what failed.") from error
 
     @contextmanager
     def _given(self, **parameters):
@@ -329,7 +333,7 @@ class BetaSearchCV(GridSearchCV):
         """Raise before the refit if no score can choose."""
         name = f"mean_test_{refit_metric}"
         if name in results and not np.isfinite(results[name]).any():
-            raise _NoFiniteScoreError(results, refit_metric)
+            raise _no_finite_score(results, refit_metric)
         return GridSearchCV._select_best_index(refit, refit_metric, results)
 
     def _refit(self, grid):

@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -173,6 +174,28 @@ def test_a_row_does_not_depend_on_its_neighbours(estimator, data, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 
+@both
+@pytest.mark.filterwarnings("ignore:The loss, ")  # one epoch
+def test_dense_and_sparse_levels_are_scaled_alike(estimator):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        X = np.hstack([np.eye(10)[rng.integers(10, size=90)] for _ in range(3)])
+        y = rng.integers(2, size=90)
+        estimator = clone(estimator).set_params(max_iter=1)
+        scales = [clone(estimator).fit(container(X), y)._x_scale for container in (np.asarray, sparse.csr_array)]
+        np.testing.assert_allclose(*scales, rtol=1e-6)
+
+
+def test_words_keep_their_sizes_among_others_and_numbers_their_deviations():
+    rng = np.random.default_rng(0)
+    words = np.where(rng.random((400, 300)) < 0.02, rng.uniform(0.2, 0.6, size=(400, 300)), 0.0)
+    scale = weighted_moments(words, np.arange(400), np.ones(400)).scale_of_inputs
+    np.testing.assert_allclose(scale, np.sqrt(np.square(words[words > 0]).mean()), rtol=1e-6)
+    numbers = rng.normal(size=(400, 5)) * [1, 10, 100, 1e-3, 1]
+    moments = weighted_moments(numbers, np.arange(400), np.ones(400))
+    np.testing.assert_allclose(moments.scale_of_inputs, numbers.std(axis=0))
+
+
 def test_wide_sparse_input_is_never_densified():
     rng = np.random.default_rng(0)
     columns = rng.integers(200_000, size=(300, 20))
@@ -233,7 +256,13 @@ def test_rows_far_beyond_are_finite_or_an_error_and_never_nan(estimator, data):
     X, y = data
     model = clone(estimator).fit(X.astype(np.float32), y)
     for far in (np.full((3, 6), 3e38, dtype=np.float32), np.full((3, 6), 1e300), 1e30 * X, 1e15 * X.astype(np.float32)):
-        for method in (model.predict, model.transform, model.rate_samples):
+        for method in (
+            model.predict,
+            model.transform,
+            model.rate_samples,
+            partial(model.log_likelihood_samples, y=y[:3]),
+        ):
+            far = far[:3]
             try:
                 assert np.isfinite(method(far)).all()
             except ValueError as error:

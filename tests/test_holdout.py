@@ -113,3 +113,16 @@ def test_where_nothing_can_be_held_out_auto_trains_on_all_and_true_raises():
             VIBClassifier(**FAST, early_stopping=True).fit(X, y)
     assert model.validation_scores_ is None
     assert model._n_seen == 100
+
+
+def test_where_every_drawn_x_holds_the_last_of_a_label_nothing_is_held_out():
+    X = np.repeat(np.random.default_rng(0).normal(size=(150, 3)), 2, axis=0)
+    y = np.zeros(300, dtype=int)
+    y[1::2] = np.arange(1, 151)
+    weights = np.tile([2.0, 1.0], 150)
+    assert held(X, y, weights=weights)[-1] is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of so many classes
+        assert VIBClassifier(**FAST | {"max_iter": 2}).fit(X, y, weights).validation_scores_ is None
+        with pytest.raises(ValueError, match="validation set is too small"):
+            VIBClassifier(**FAST, early_stopping=True).fit(X, y, weights)

@@ -47,6 +47,40 @@ def test_a_module_runs_in_float32_whatever_the_rows(make, data):
     assert {p.dtype for p in model.network_.encoder.parameters()} == {torch.float32}
 
 
+class WithoutDropout(nn.Linear):
+    def __init__(self):
+        super().__init__(6, 4)
+        self.dropout = None
+
+
+class Tied(nn.Module):
+    """Knows one buffer by two names."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.inner = nn.Linear(6, 4), nn.Module()
+        self.register_buffer("total", torch.zeros(()))
+        self.inner.register_buffer("total", self.total)
+
+    def forward(self, x):
+        self.inner.total += 1.0
+        return self.layer(x)
+
+
+def test_a_buffer_of_two_names_stays_one(data):
+    module = fitted(Tied, data).network_.encoder.modules_[0]
+    assert module.total == module.inner.total > 0
+    assert module.total is module.inner.total
+
+
+def test_a_module_that_a_factory_shares_is_not_changed(data):
+    shared = nn.Linear(6, 4).double()
+    before = shared.weight.clone()
+    fitted(lambda: shared, data)
+    assert shared.weight.dtype == torch.float64
+    assert torch.equal(shared.weight, before)
+
+
 @pytest.mark.parametrize("is_factory", [True, False])
 def test_lazy_modules_are_materialised_under_the_seed(is_factory, data):
     def make():
@@ -71,6 +105,7 @@ def test_lazy_modules_are_materialised_under_the_seed(is_factory, data):
             nn.Unflatten(1, (2, 3)), nn.TransformerEncoderLayer(3, 1, 4, dropout=0.0, batch_first=True), nn.Flatten()
         ),
         lambda: nn.BatchNorm1d(6).eval(),
+        lambda: WithoutDropout(),
     ],
 )
 def test_what_draws_nothing_and_looks_at_no_neighbour_is_accepted(part, data):

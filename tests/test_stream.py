@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
@@ -105,9 +104,43 @@ def test_pieces_shorter_than_a_batch_take_shorter_steps():
     assert [model._step_size(n) for n in (25, 100, 1000)] == [0.5, 1.0, 1.0]
 
 
-def test_a_stream_may_go_on_after_a_fit(diabetes):
+@pytest.mark.parametrize("n_rows", [20, 300])
+def test_a_stream_that_goes_on_after_a_fit_keeps_its_function(n_rows, diabetes):
     X, y = diabetes
-    model = clone(VIBRegressor(**STILL | {"learning_rate_init": 1e-3})).fit(X[:300], y[:300])
-    model.partial_fit(X[300:], y[300:])
-    seen = model._n_seen
-    assert 300 < seen <= len(y)
+    model = VIBRegressor(max_iter=20, early_stopping=False, random_state=0).fit(X[:n_rows], y[:n_rows])
+    before = model.predict(X[:n_rows])
+    model.set_params(learning_rate_init=1e-30, alpha=0.0)
+    model.partial_fit(5.0 * X[300:] + 3.0, 50.0 * y[300:] + 100.0)
+    np.testing.assert_allclose(model.predict(X[:n_rows]), before, atol=1e-3 * before.std())
+    assert model._n_seen == n_rows + len(y) - 300
+
+
+def test_epochs_over_one_small_piece_settle_the_network(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**STILL)
+    for _ in range(40):
+        model.partial_fit(X[:10], y[:10])
+    before = model.predict(X[:10])
+    model.partial_fit(X[10:20] + 1.0, 9.0 * y[10:20])
+    np.testing.assert_allclose(model.predict(X[:10]), before, atol=1e-3 * y.std())
+
+
+def test_a_piece_is_known_again_in_any_order():
+    rng = np.random.default_rng(0)
+    X, weights = np.repeat(rng.normal(size=(6, 2)), 4, axis=0), rng.uniform(size=24)
+    y, order = np.repeat(np.arange(6) % 2, 4), rng.permutation(24)
+    model = VIBClassifier(**STILL).partial_fit(X, y, classes=[0, 1], sample_weight=weights)
+    seen = model._n_seen, model._weight_seen
+    model.partial_fit(X[order], y[order], sample_weight=weights[order])
+    assert (model._n_seen, model._weight_seen) == seen
+
+
+def test_a_piece_that_overflows_is_refused_and_changes_nothing(diabetes):
+    X, y = diabetes
+    model = VIBRegressor(**STILL).partial_fit(X[:100], y[:100])
+    before = model.predict(X[:10])
+    far = X[100:200].copy()
+    far[:, 0] = 1e200
+    with pytest.raises(ValueError, match="overflows float64"):
+        model.partial_fit(far, y[100:200])
+    np.testing.assert_array_equal(model.predict(X[:10]), before)

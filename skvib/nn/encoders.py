@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
@@ -75,17 +76,22 @@ class ModuleEncoder(nn.Module):
 
     def buffers_of(self, network: int) -> dict[str, Tensor]:
         """A copy of what the module of one network keeps beside its weights."""
-        return {name: buffer.detach().clone() for name, buffer in self.modules_[network].named_buffers()}
+        buffers = self.modules_[network].named_buffers(remove_duplicate=False)
+        return {name: buffer.detach().clone() for name, buffer in buffers}
 
     def set_buffers(self, network: int, buffers: dict[str, Tensor]) -> None:
         set_buffers(self.modules_[network], buffers)
 
 
 def set_buffers(module: nn.Module, buffers: dict[str, Tensor]) -> None:
-    """Give a module copies of these buffers, where its own are."""
+    """Give the buffers of a module these values; in place, since a module may know one by two names."""
     for name, value in buffers.items():
-        owner, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(owner), leaf, value.to(module.get_buffer(name).device, copy=True))
+        buffer = module.get_buffer(name)
+        if buffer.shape == value.shape and buffer.dtype == value.dtype:
+            buffer.copy_(value)
+        else:
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, value.to(buffer.device, copy=True))
 
 
 # what a factory draws, and how it names dtype and device, is global: one fit at a time
@@ -111,7 +117,7 @@ def own_module(encoder: nn.Module | Callable[[], nn.Module], seed: int, shape: S
     What is drawn, the weights of a factory's module and of lazy layers, depends on the seed alone.
     """
     with _private_defaults(seed):
-        module = copy.deepcopy(encoder) if isinstance(encoder, nn.Module) else encoder()
+        module = copy.deepcopy(encoder if isinstance(encoder, nn.Module) else encoder())
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"encoder must be a torch module or a callable that returns one; it returned {type(module).__name__}."
@@ -125,8 +131,9 @@ def own_module(encoder: nn.Module | Callable[[], nn.Module], seed: int, shape: S
 
 def _check_repeatable(module: nn.Module) -> None:
     for name, part in module.named_modules():
-        draws = part.p if isinstance(part, _DropoutNd) else part.__dict__.get("dropout", 0.0)
-        is_random = part.training and (draws != 0.0 or isinstance(part, nn.RReLU))
+        share = part.p if isinstance(part, _DropoutNd) else part.__dict__.get("dropout")
+        draws = isinstance(share, Real) and share != 0.0
+        is_random = part.training and (draws or isinstance(part, nn.RReLU))
         moves = isinstance(part, _NormBase) and part.training and part.track_running_stats
         if is_random or moves or (isinstance(part, _BatchNorm) and (part.training or not part.track_running_stats)):
             raise ValueError(
@@ -145,9 +152,10 @@ def _features_of_zeros(module: nn.Module, shape: Sequence[int]) -> Tensor:
         raise ValueError(f"encoder failed on a float32 input of shape {(2, *shape)}: {error}") from error
 
 
-def n_outputs_of(module: nn.Module, shape: Sequence[int]) -> int:
+def n_outputs_of(module: nn.Module, seed: int, shape: Sequence[int]) -> int:
     """Width of the features that `module` makes of rows of this shape."""
-    features = _features_of_zeros(copy.deepcopy(module), shape)
+    with _private_defaults(seed):
+        features = _features_of_zeros(copy.deepcopy(module), shape)
     if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != 2:
         got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
         raise ValueError(f"encoder must return features of shape (n, width); for 2 rows it returned {got}.")

@@ -156,7 +156,7 @@ class Gaussian(Likelihood):
             plain.raw_scale.copy_(torch.bmm(mix, self.raw_scale))
 
     def restandardize(self, layer: StackedLinear, ratio: Tensor, shift: Tensor) -> None:
-        """Means change exactly; the noise of a heteroscedastic one to first order about that of z = 0."""
+        """Means change exactly; the noise of a heteroscedastic one to first order about that of the layer's bias."""
         ratio, shift = ratio.to(layer.bias), shift.to(layer.bias)
         n_outputs = len(ratio)
         mean_bias, mean_weight = layer.bias[..., :n_outputs], layer.weight[..., :n_outputs]

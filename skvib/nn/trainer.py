@@ -128,9 +128,10 @@ class _Stack:
         columns, values = self.weights.columns_of(latent_dim), self.weights.values
         return slice(None) if len(columns) == values.shape[1] else columns.to(values.device)
 
-    def _checkpoint(self, epoch: int, values: Tensor, m: int) -> Checkpoint:
-        """Network m with these weights (M, P), as it stands."""
-        return Checkpoint(epoch, self._own(values, m), self.network.encoder.buffers_of(m))
+    def _checkpoint(self, epoch: int, values: Tensor, m: int, buffers: list[dict] | None = None) -> Checkpoint:
+        """Network m with these weights (M, P), and these buffers, by default as they stand."""
+        of_module = self.network.encoder.buffers_of(m) if buffers is None else buffers[m]
+        return Checkpoint(epoch, self._own(values, m), of_module)
 
     def _own(self, matrix: Tensor, m: int) -> Tensor:
         """A copy of network m's columns of a matrix (M, P) laid out as that of the weights."""
@@ -346,17 +347,19 @@ class _Stack:
             progress.count_stalls(reached, self.settings.tol, is_warm)
             if score > progress.best_score:
                 # a training loss is that of the weights with which the epoch began
-                now = by_validation and self._checkpoint(progress.n_epochs, self._current(), m)
-                progress.keep(score, now or self.begun[m])
+                epoch = progress.n_epochs if by_validation else progress.n_epochs - 1
+                weights, buffers = (self._current(), None) if by_validation else self.begun
+                progress.keep(score, self._checkpoint(epoch, weights, m, buffers))
             if stop_on and progress.n_no_change > self.settings.n_iter_no_change:
                 self._close("converged", m)
             elif stops and all(stops):
                 self._close("monitor", m)
 
     def _begin(self) -> None:
-        values = self._current()
-        self.begun = {m: self._checkpoint(self.progress[m].n_epochs, values, m) for m in self._open()}
-        for m in self.begun:
+        if self.settings.stop_on != "validation":
+            buffers = [self.network.encoder.buffers_of(m) for m in range(len(self.problems))]
+            self.begun = self._current().clone(), buffers
+        for m in self._open():
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
     def _end_epoch(self, m: int, k: int, monitor: Monitor) -> bool:
