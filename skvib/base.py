@@ -19,7 +19,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from skvib.checks import check_total, checked_schedule, layer_sizes, refuse_dates, warn_of_raw_validation, weighed
+from skvib.checks import (
+    LARGEST,
+    check_total,
+    checked_schedule,
+    layer_sizes,
+    refuse_dates,
+    warn_of_raw_validation,
+    weighed,
+)
 from skvib.fitted import FittedVIB, sparse_rows
 from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_weights
@@ -52,7 +60,7 @@ from skvib.rows import (
 AUTO_BATCH_SIZES = 32, 200
 MIN_ROWS_TO_HOLD_OUT = 100
 N_PIECES = 1000  # of a stream are known again
-LARGEST, MAX_EPOCHS, MAX_DRAWS = float(np.finfo(np.float64).max), 2**31 - 1, 10**6
+MAX_EPOCHS, MAX_DRAWS = 2**31 - 1, 10**6
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
 SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize")
@@ -90,7 +98,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             Interval(Integral, 1, None, closed="left"),
             Options(Real, {np.inf}),
         ],
-        "tol": [Interval(Real, 0, None, closed="left")],
+        "tol": [Interval(Real, 0, LARGEST, closed="both")],
         "warm_start": ["boolean"],
         "device": [str],
         "autocast": [StrOptions({"bfloat16"}), None],
@@ -345,9 +353,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _shaping_parameters(self):
         """The parameters that a fit which continues cannot change."""
-        params = self.get_params(deep=False)
-        sizes = {name: layer_sizes(params[name], name) for name in ("hidden_layer_sizes", "decoder_hidden_layer_sizes")}
-        return {name: params[name] for name in SHAPING if name in params} | sizes
+        names = "hidden_layer_sizes", "decoder_hidden_layer_sizes"
+        sizes = {name: layer_sizes(getattr(self, name), name) for name in names}
+        return {name: getattr(self, name) for name in SHAPING if hasattr(self, name)} | sizes
 
     def _check_unchanged(self):
         now = self._shaping_parameters()

@@ -10,6 +10,7 @@ from skvib.rows import weighted_moments
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 N_PROBES = 100
+LARGEST = float(np.finfo(np.float64).max)
 
 
 def refuse_dates(X):
@@ -44,7 +45,7 @@ def checked_schedule(schedule):
     """A schedule of the user, tried before any training."""
     for progress in np.linspace(0.0, 1.0, N_PROBES, endpoint=False):
         factor = schedule(float(progress))
-        if not isinstance(factor, Real | np.ndarray) or np.ndim(factor) or not 0.0 <= factor < np.inf:
+        if not isinstance(factor, Real | np.ndarray) or np.ndim(factor) or not 0.0 <= factor <= LARGEST:
             raise ValueError(
                 "learning_rate, a callable, must map progress in [0, 1) to a finite multiple of learning_rate_init "
                 f"that is not negative; of {progress:g} it makes {factor!r}."

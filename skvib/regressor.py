@@ -336,7 +336,7 @@ def mixture_quantiles(means, scales, quantiles):
     A quantile lies between the smallest and the largest of the components' own. A step that would leave this bracket,
     which every step narrows, halves it instead; what has converged is left alone.
     """
-    levels = torch.as_tensor(np.asarray(quantiles), dtype=means.dtype)
+    levels = torch.from_numpy(np.array(quantiles, dtype=np.float64)).to(means.dtype)
     shape = (*means.shape[1:], len(levels))
     own = torch.special.ndtri(levels)
     first = torch.addcmul(means[..., None], scales[..., None], own)

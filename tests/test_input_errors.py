@@ -219,7 +219,7 @@ def test_weights_that_overflow(estimator, weights, data):
 
 
 @both
-@pytest.mark.parametrize("value", [None, 1j, -1.0, np.nan, np.inf, "0.5", [0.5]])
+@pytest.mark.parametrize("value", [None, 1j, -1.0, np.nan, np.inf, 10**400, "0.5", [0.5]])
 def test_a_schedule_that_gives_no_step_size(estimator, value, data):
     with pytest.raises(ValueError, match=r"learning_rate, a callable, must map .* of 0.5 it makes"):
         clone(estimator).set_params(learning_rate=lambda p: 1.0 if p < 0.5 else value).fit(*data)
@@ -238,6 +238,7 @@ def test_a_schedule_that_gives_no_step_size(estimator, value, data):
         {"beta": 10**400},
         {"beta": np.inf},
         {"alpha": 10**400},
+        {"tol": 10**400},
         {"learning_rate_init": np.inf},
     ],
     ids=str,

@@ -53,6 +53,23 @@ class WithoutDropout(nn.Linear):
         self.dropout = None
 
 
+class Late(nn.Linear):
+    """Makes its buffer when it first sees rows."""
+
+    def __init__(self):
+        super().__init__(6, 4)
+        self.register_buffer("seen", None)
+
+    def forward(self, x):
+        self.seen = x.mean(0).detach() if self.seen is None else self.seen
+        return super().forward(x - self.seen)
+
+
+def test_a_buffer_may_come_late(data):
+    model = fitted(Late, data)
+    assert np.isfinite(pickle.loads(pickle.dumps(model)).transform(data[0])).all()
+
+
 class Tied(nn.Module):
     """Knows one buffer by two names."""
 
@@ -135,6 +152,9 @@ def test_the_defaults_of_torch_change_nothing(encoder, estimator_class, data):
 
     def outputs():
         model = estimator_class(**FAST, encoder=encoder).fit(X, y)
+        beta_path(model, X, y, betas=2).at_beta(1e-3)
+        if estimator_class is VIBRegressor:
+            model.partial_fit(X[:60], y[:60]).predict(X, quantiles=[0.1, 0.9])
         return model.transform(X), model.predict(X), model.fit(X, y).log_likelihood_samples(X, y)
 
     usual = outputs()

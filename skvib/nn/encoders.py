@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -86,16 +87,26 @@ class ModuleEncoder(nn.Module):
 def set_buffers(module: nn.Module, buffers: dict[str, Tensor]) -> None:
     """Give the buffers of a module these values; in place, since a module may know one by two names."""
     for name, value in buffers.items():
-        buffer = module.get_buffer(name)
-        if buffer.shape == value.shape and buffer.dtype == value.dtype:
+        owner, _, leaf = name.rpartition(".")
+        buffer = getattr(module.get_submodule(owner), leaf)
+        if buffer is not None and (buffer.shape, buffer.dtype) == (value.shape, value.dtype):
             buffer.copy_(value)
         else:
-            owner, _, leaf = name.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, value.to(buffer.device, copy=True))
+            setattr(module.get_submodule(owner), leaf, value.clone())
 
 
 # what a factory draws, and how it names dtype and device, is global: one fit at a time
 _FACTORY = threading.RLock()
+
+
+def _free_the_factory() -> None:
+    """In a forked child: the thread that held the lock, if one did, is not there."""
+    global _FACTORY
+    _FACTORY = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_the_factory)
 
 
 @contextmanager

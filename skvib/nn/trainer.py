@@ -196,7 +196,8 @@ class _Stack:
         moments = (self._own(moment, m).cpu() for moment in self.moments)
         layout, n_epochs = self.weights.layout_of(self.problems[m].latent_dim), self.progress[m].n_epochs
         n_epochs += self.n_epochs_before
-        return State(checkpoint.weights.cpu(), *moments, layout, checkpoint.buffers, int(self.step), n_epochs)
+        buffers = {name: buffer.cpu() for name, buffer in checkpoint.buffers.items()}
+        return State(checkpoint.weights.cpu(), *moments, layout, buffers, int(self.step), n_epochs)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
@@ -421,7 +422,7 @@ class _Stack:
             Fit(
                 self._plain_weights_of(m),
                 self.plain_weights.layout_of(dim),
-                network.encoder.buffers_of(m),
+                {name: buffer.cpu() for name, buffer in network.encoder.buffers_of(m).items()},
                 self.progress[m].histories[k],
                 float(distortion[m]),
                 rates[m, :dim].cpu(),
