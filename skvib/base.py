@@ -53,6 +53,7 @@ from skvib.rows import (
     collapse,
     fingerprint,
     plain_targets,
+    rows_of,
     standardized,
     weighted_moments,
 )
@@ -270,7 +271,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         refuse_dates(X)
         X, y = validate_data(
             self,
-            X,
+            rows_of(X) if hasattr(X, "detach") else X,
             plain_targets(y),
             reset=reset,
             multi_output=True,

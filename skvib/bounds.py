@@ -195,8 +195,13 @@ class Sample:
 
 
 def rates_of(mu, sigma):
-    """KL(q(z_k|x) || N(0, 1)), (n, latent_dim), nats."""
-    return 0.5 * (mu**2 + sigma**2 - 1.0) - np.log(sigma)
+    """KL(q(z_k|x) || N(0, 1)), (n, latent_dim), nats; an error tells of rows so far away that it overflows."""
+    mu, sigma = mu.astype(np.float64), sigma.astype(np.float64)
+    with np.errstate(over="ignore"):
+        rates = 0.5 * (mu**2 + sigma**2 - 1.0) - np.log(sigma)
+    if not np.isfinite(rates).all():
+        raise ValueError("Some rows lie so far from the training rows that their rates overflow: leave them out.")
+    return rates
 
 
 def log_density(z, mu, sigma):

@@ -45,7 +45,8 @@ def checked_schedule(schedule):
     """A schedule of the user, tried before any training."""
     for progress in np.linspace(0.0, 1.0, N_PROBES, endpoint=False):
         factor = schedule(float(progress))
-        if not isinstance(factor, Real | np.ndarray) or np.ndim(factor) or not 0.0 <= factor <= LARGEST:
+        is_number = isinstance(factor, Real) or (isinstance(factor, np.ndarray) and factor.dtype.kind in "fiu")
+        if not is_number or np.ndim(factor) or not 0.0 <= factor <= LARGEST:
             raise ValueError(
                 "learning_rate, a callable, must map progress in [0, 1) to a finite multiple of learning_rate_init "
                 f"that is not negative; of {progress:g} it makes {factor!r}."

@@ -1,11 +1,14 @@
 """VIBClassifier: labels <-> codes, class weights, probabilities."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from skvib.base import BaseVIB, StrOptions, fit_context
+from skvib.checks import LARGEST
 from skvib.rows import plain_targets
 
 
@@ -299,12 +302,13 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             return (weights.sum() / (np.isfinite(counts).sum() * counts))[targets]
         unweighted = [label for label in labels if label not in self.class_weight]
         unused = [label for label in self.class_weight if label not in labels]
-        values = np.array([self.class_weight.get(label, 1.0) for label in labels], dtype=float)
-        if (unweighted and unused) or not (np.isfinite(values).all() and (values >= 0).all()):
+        values = [self.class_weight.get(label, 1.0) for label in labels]
+        is_usable = all(isinstance(value, Real) and 0.0 <= value <= LARGEST for value in values)
+        if (unweighted and unused) or not is_usable:
             raise ValueError(
                 f"class_weight must give non-negative finite weights to labels among {labels}; got {self.class_weight}."
             )
-        return values[targets]
+        return np.array(values, dtype=float)[targets]
 
     def _likelihood(self):
         return "bernoulli" if self._is_multilabel else "categorical"

@@ -19,6 +19,7 @@ from skvib.information import (
     information_plane,
     latent_information,
 )
+from skvib.rows import targets_array
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "0.45"
 CLASS_STYLES = (
@@ -559,7 +560,7 @@ class LatentDisplay:
         prepare, vib = unwrapped(estimator)
         mu, sigma = vib.encode(prepare(X))
         if y is not None:
-            y = column_or_1d(y)
+            y = column_or_1d(targets_array(y))
             check_consistent_length(mu, y)
         latent_dim = mu.shape[1]
         if dimensions is not None and (len(dimensions) != 2 or not all(0 <= k < latent_dim for k in dimensions)):

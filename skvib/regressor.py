@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from skvib.base import BaseVIB, StrOptions, fit_context
 from skvib.rows import Moments, change, weighted_moments
 
-MAX_NEWTON_STEPS = 60
+MAX_STEPS, EPSILON = 200, float(np.finfo(np.float64).eps)
 SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
 INVERSE_ROOT_2, INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0), 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -334,7 +334,8 @@ def mixture_quantiles(means, scales, quantiles):
     """Quantiles (n, n_outputs, Q) of an equal mixture of normals, tensors (S, n, n_outputs), by Newton's method.
 
     A quantile lies between the smallest and the largest of the components' own. A step that would leave this bracket,
-    which every step narrows, halves it instead; what has converged is left alone.
+    which every step narrows, or that is over half as long as the one before, halves the bracket instead; what has
+    converged is left alone.
     """
     levels = torch.from_numpy(np.array(quantiles, dtype=np.float64)).to(means.dtype)
     shape = (*means.shape[1:], len(levels))
@@ -343,24 +344,32 @@ def mixture_quantiles(means, scales, quantiles):
     low, high = first.amin(0).flatten(), first.amax(0).flatten()
     spread = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
     found = (means.mean(0)[..., None] + spread[..., None] * own).flatten().clamp(low, high)
+    last_step = high - low
     # the components last, side by side
     means, scales = (part.flatten(1).T.contiguous() for part in (means, scales))
     narrowest = scales.amin(1)
     levels = levels.expand(shape).flatten()
+    # the tail beyond a quantile keeps its digits where the mass before it is nearly 1
+    side = torch.where(levels < 0.5, -1.0, 1.0).to(levels)
+    tail = torch.minimum(levels, 1.0 - levels)
     of_output = torch.arange(len(means), device="cpu").repeat_interleave(shape[-1])
     left = torch.arange(len(found), device="cpu")
-    for _ in range(MAX_NEWTON_STEPS):
-        x, outputs = found[left], of_output[left]
+    for _ in range(MAX_STEPS):
+        x, outputs, sign = found[left], of_output[left], side[left]
         s = scales[outputs]
         errors = (x[:, None] - means[outputs]).div_(s)
         density = (errors * errors).mul_(-0.5).exp_().div_(s).mean(1).mul_(INVERSE_ROOT_2PI)
-        excess = errors.mul_(INVERSE_ROOT_2).erf_().mean(1).add_(1.0).mul_(0.5).sub_(levels[left])
-        low[left] = torch.where(excess < 0, x, low[left])
-        high[left] = torch.where(excess < 0, high[left], x)
+        beyond = errors.mul_(INVERSE_ROOT_2 * sign[:, None]).erfc_().mean(1).mul_(0.5)
+        excess = sign * (tail[left] - beyond)
+        below, above = torch.where(excess < 0, x, low[left]), torch.where(excess < 0, high[left], x)
+        low[left], high[left] = below, above
         step = x - excess / density
-        inside = (step >= low[left]) & (step <= high[left])
-        found[left] = torch.where(inside, step, 0.5 * (low[left] + high[left]))
-        left = left[~inside | ((step - x).abs() > SHORT_STEP * narrowest[outputs])]
+        inside = (step >= below) & (step <= above) & ((step - x).abs() <= 0.5 * last_step[left])
+        step = torch.where(inside, step, 0.5 * (below + above))
+        found[left], last_step[left] = step, (step - x).abs()
+        is_short = inside & (last_step[left] <= SHORT_STEP * narrowest[outputs])
+        is_closed = above - below <= 4.0 * EPSILON * torch.maximum(below.abs(), above.abs())
+        left = left[~(is_short | is_closed)]
         if not len(left):
             break
     return found.view(shape)

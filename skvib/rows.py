@@ -73,7 +73,8 @@ def _starts(hashes, rows, *arrays):
 def rows_of(X):
     """X in a container that rows can be taken of: an array, a sparse matrix, a data frame, a table of pyarrow."""
     if hasattr(X, "detach"):
-        return X.detach().cpu().numpy()
+        X = X.detach().cpu()
+        return (X.float() if X.dtype.is_floating_point and X.dtype.itemsize < 4 else X).numpy()
     return X if hasattr(X, "shape") else np.asarray(X)
 
 
@@ -122,6 +123,8 @@ def plain_targets(y):
     """Targets in a container and a type that scikit-learn knows: no tensors, no tables, no StringDType."""
     if isinstance(y, np.ndarray):
         return y.astype(object) if y.dtype.kind == "T" else y
+    if sparse.issparse(y) and y.ndim == 2 and y.shape[1] == 1:
+        return y.toarray().ravel()
     is_known = y is None or isinstance(y, list) or sparse.issparse(y) or hasattr(y, "iloc")
     return y if is_known else np.asarray(rows_of(y))
 

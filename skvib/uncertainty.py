@@ -140,7 +140,8 @@ def outlier_scores(estimator, X, X_reference):
     codes = vib.encode(reference)
     if len(codes[0]) < 2:
         raise ValueError("X_reference holds a single row: pass two or more ordinary rows.")
-    surprise = _surprises(vib.encode(inputs), codes), _surprises(codes, codes, among_themselves=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        surprise = _surprises(vib.encode(inputs), codes), _surprises(codes, codes, among_themselves=True)
     entropy = _predictive_entropies(vib, inputs), _predictive_entropies(vib, reference)
     return -sum(_log_p_values(*measure) for measure in (surprise, entropy))
 
@@ -175,11 +176,11 @@ def _surprises(codes, reference, among_themselves=False):
             cross[own, start + own] = np.inf
         nearest = cross.min(axis=1)
         # the exponentials are what is slow; what is too far for single precision adds nothing
-        with np.errstate(over="ignore"):
-            beyond = np.subtract(nearest[:, None], cross, out=cross).astype(np.float32)
+        beyond = np.subtract(nearest[:, None], cross, out=cross).astype(np.float32)
         share = np.exp(beyond, out=beyond).sum(axis=1) / n_met
         surprises[chunk] = nearest - np.log(share) - (0.5 + np.log(sigma)).sum(axis=1)
-    return surprises
+    # so far away that the distance overflows
+    return np.where(np.isnan(surprises), np.inf, surprises)
 
 
 def _predictive_entropies(vib, X):

@@ -159,6 +159,9 @@ def test_a_sparse_indicator_is_taken_by_fit_and_by_all_that_takes_a_target(conta
     assert model.score(X, container(Y)) == model.score(X, Y)
     np.testing.assert_array_equal(model.log_likelihood_samples(X, container(Y)), model.log_likelihood_samples(X, Y))
     assert mutual_information(model, X, container(Y)) == mutual_information(model, X, Y)
+    column = container(Y[:, :1])
+    model = VIBClassifier(**FAST).fit(X, column)
+    assert model.score(X, column) == model.score(X, Y[:, 0])
 
 
 def test_partial_fit_knows_classes_that_it_has_not_seen(iris):

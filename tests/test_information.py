@@ -123,6 +123,18 @@ def test_labels_in_any_container_are_taken_by_all_that_takes_a_target(container,
     assert np.isfinite(search.score(X, target))
 
 
+def test_rows_so_far_away_that_their_rates_overflow_are_an_error_or_the_strangest(iris):
+    X, y = iris
+    model = VIBClassifier(**FAST | {"max_iter": 5}).fit(X, y)
+    far = X.copy()
+    far[0] *= 1e160
+    for measure in (mutual_information, latent_information):
+        with pytest.raises(ValueError, match="so far from the training rows"):
+            measure(model, far, y)
+    scores = [outlier_scores(model, X[:1] * size, X)[0] for size in (1, 1e3, 1e100, 1e160)]
+    assert scores == sorted(scores)
+
+
 class Doubling(BaseEstimator):
     """Resamples as those of imbalanced-learn do: every row twice, in training alone."""
 

@@ -176,6 +176,9 @@ def test_class_weights(data):
         VIBClassifier(**FAST, class_weight={0: 1.0, 7: 1.0}).fit(X, y)
     with pytest.raises(ValueError, match="non-negative"):
         VIBClassifier(**FAST, class_weight={0: -1.0}).fit(X, y)
+    for weight in (10**400, "a", [1, 2], np.nan):
+        with pytest.raises(ValueError, match="class_weight must give"):
+            VIBClassifier(**FAST, class_weight={0: weight, 1: 1.0}).fit(X, y)
     with pytest.raises(ValueError, match="check sample_weight and class_weight"):
         VIBClassifier(**FAST, class_weight={0: 0.0, 1: 0.0}).fit(X, y)
     with pytest.raises(ValueError, match="not supported by partial_fit"):
@@ -219,7 +222,7 @@ def test_weights_that_overflow(estimator, weights, data):
 
 
 @both
-@pytest.mark.parametrize("value", [None, 1j, -1.0, np.nan, np.inf, 10**400, "0.5", [0.5]])
+@pytest.mark.parametrize("value", [None, 1j, -1.0, np.nan, np.inf, 10**400, np.array(1j), np.array(None), "0.5", [0.5]])
 def test_a_schedule_that_gives_no_step_size(estimator, value, data):
     with pytest.raises(ValueError, match=r"learning_rate, a callable, must map .* of 0.5 it makes"):
         clone(estimator).set_params(learning_rate=lambda p: 1.0 if p < 0.5 else value).fit(*data)

@@ -101,6 +101,25 @@ def test_outputs_keep_the_precision_of_y_whatever_the_dtype_of_x(dtype, diabetes
     assert np.isfinite(large.log_likelihood_samples(X, 1e50 * y)).all()
 
 
+def test_quantiles_between_a_narrow_and_a_wide_component_are_found():
+    rng = np.random.default_rng(0)
+    levels = np.array([1e-6, 0.1, 0.358, 0.5, 0.9, 1 - 1e-6])
+    for n_components in (2, 3, 16):
+        means = rng.normal(size=(n_components, 400, 1)) * 10.0 ** rng.uniform(-3, 8, size=(1, 400, 1))
+        scales = 10.0 ** rng.uniform(-3, 6, size=means.shape)
+        quantiles = mixture_quantiles(torch.from_numpy(means), torch.from_numpy(scales), levels).numpy()
+        below = stats.norm.cdf(quantiles, means[..., None], scales[..., None]).mean(axis=0)
+        np.testing.assert_allclose(below, np.broadcast_to(levels, below.shape), atol=1e-4)
+
+
+def test_quantiles_far_in_the_tails_keep_their_digits():
+    levels = np.array([1e-300, 1e-50, 1e-17])
+    means, scales = torch.tensor([0.0, 0.0]).double()[:, None, None], torch.tensor([1.0, 1.0]).double()[:, None, None]
+    np.testing.assert_allclose(
+        mixture_quantiles(means, scales, levels).numpy()[0, 0], stats.norm.ppf(levels), rtol=1e-8
+    )
+
+
 def test_quantiles_of_hard_mixtures_are_found():
     rng = np.random.default_rng(1)
     means, scales = 1e3 * rng.normal(size=(16, 40, 3)), 10.0 ** rng.uniform(-6, 3, size=(16, 40, 3))
