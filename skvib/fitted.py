@@ -53,6 +53,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             network.in_dtype(dtype)
             network.fold_standardization(*map(torch.from_numpy, (self._x_mean.copy(), self._x_scale.copy())))
             networks[dtype, device] = network.to(device).eval()
+            network.is_in_range = dtype != torch.float32 or self._fits_float32()
         return networks[dtype, device]
 
     def _bare_network(self):
@@ -62,8 +63,12 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _network_for(self, values):
         """The network in the dtype of validated values, where it predicts; in float64 where float32 is too narrow."""
-        is_narrow = values.dtype == np.float32 and self._fits_float32()
-        return self._network(torch.float32 if is_narrow else torch.float64, available_device(self.device))
+        device = available_device(self.device)
+        if values.dtype == np.float32:
+            network = self._network(torch.float32, device)
+            if network.is_in_range:
+                return network
+        return self._network(torch.float64, device)
 
     def _fits_float32(self):
         """Whether rows can be standardised in float32: products and quotients of what it holds are in range."""
@@ -86,7 +91,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _inference(self, X):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         network = self._network_for(X)
-        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), self._is_far())
+        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), sparse.issparse(X) and self._is_far())
 
     def _is_far(self):
         """Columns whose mean is so many deviations from 0 that products of single precision would lose them."""
