@@ -176,7 +176,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight k is the same as k copies of the row.
+            Weight k is the same as k copies of the row: divide survey weights by their mean.
         X_val, y_val : array-like, default=None
             Validation rows. Unless `early_stopping=False` they decide which epoch's weights are kept; their
             log-likelihood is in `validation_scores_`. In a Pipeline, use

@@ -65,9 +65,10 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         starts lower, so that a short training averages over its last tenth.
     early_stopping : bool or "auto", default="auto"
         Keep the weights of the epoch with the lowest loss on validation rows, and stop when it no longer improves.
-        "auto" holds rows out if there are at least 100 of them.
+        "auto" holds rows out if there are at least 100 distinct ones; True raises if there are too few.
     validation_fraction : float in (0, 1), default=0.1
-        Part of the rows held out with `early_stopping`, unless `fit` is given `X_val`.
+        Part held out with `early_stopping`, unless `fit` is given `X_val`: every x with all its copies or not at all,
+        and of an x whose many labels disagree this part of each.
     n_iter_no_change : int or inf, default=30
         Epochs without improvement before stopping.
     tol : float, default=1e-4

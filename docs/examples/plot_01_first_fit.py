@@ -40,8 +40,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 BETAS = [1e-4, 1e-3, 1e-2, 1e-1]
 LATENT_DIMS = [2, 8, 32]
 print(
-    f"Digits, {len(X_train)} rows: {len(BETAS) * len(LATENT_DIMS)} settings x 3 folds, then seven fits and a\n"
-    "figure. Half a minute on two cores.\n",
+    f"Digits, {len(X_train)} rows: {len(BETAS) * len(LATENT_DIMS)} settings in 3 folds, then eight fits "
+    "and a figure.\nHalf a minute on two cores.\n",
     flush=True,
 )
 vib = make_pipeline(StandardScaler(), VIBClassifier(max_iter=60, random_state=0))
