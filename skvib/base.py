@@ -23,6 +23,7 @@ from skvib.checks import (
     LARGEST,
     check_total,
     checked_schedule,
+    checked_targets,
     layer_sizes,
     refuse_dates,
     warn_of_raw_validation,
@@ -53,6 +54,7 @@ from skvib.rows import (
     collapse,
     fingerprint,
     plain_targets,
+    positive,
     rows_of,
     standardized,
     weighted_moments,
@@ -327,7 +329,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
             )
-        (trained, kept), (judged, held_out) = _positive(rows, weights - held_out), _positive(rows, held_out)
+        (trained, kept), (judged, held_out) = positive(rows, weights - held_out), positive(rows, held_out)
         return trained, kept, (X, targets, judged, weighed(held_out, factors[judged]))
 
     def _learn_inputs(self, X, rows, weights):
@@ -419,7 +421,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if not np.isfinite(values).all():
             raise ValueError("X overflows float32: rescale it, or set standardize=True.")
         weights = torch.from_numpy((weights / mean_weight).astype(np.float32))
-        return Rows(inputs, self._target_tensor(targets[rows]), weights)
+        return Rows(inputs, checked_targets(self._target_tensor(targets[rows])), weights)
 
     def _target_tensor(self, targets, dtype=np.float32):
         if self._likelihood() == "categorical":
@@ -500,9 +502,3 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
 def _tensors(change):
     return change and tuple(torch.from_numpy(part) for part in change)
-
-
-def _positive(rows, weights):
-    """Those of positive weight."""
-    kept = np.flatnonzero(weights > 0)
-    return rows[kept], weights[kept]

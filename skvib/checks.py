@@ -10,6 +10,7 @@ from skvib.rows import weighted_moments
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 N_PROBES = 100
+MAX_TARGET = 1e18  # standardised: its square is in the range of float32
 LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -52,6 +53,15 @@ def checked_schedule(schedule):
                 f"that is not negative; of {progress:g} it makes {factor!r}."
             )
     return schedule
+
+
+def checked_targets(targets):
+    """Standardised targets, none of them so far out that its loss overflows: of those trained on none can be."""
+    if targets.is_floating_point() and not (targets.abs() < MAX_TARGET).all():
+        raise ValueError(
+            "A target to validate on lies so far from those to train on that its loss overflows float32: check it."
+        )
+    return targets
 
 
 def weighed(weights, factors):

@@ -286,8 +286,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
-                f"y holds labels that are not among the known classes {self.classes_}: {unknown}. Pass all labels "
-                "as `classes` at the first partial_fit."
+                f"y holds labels that are not among the known classes {self.classes_}: {unknown}. They must "
+                "be in the y of `fit`, or in the `classes` of the first partial_fit."
             )
         return np.searchsorted(self.classes_, y)
 

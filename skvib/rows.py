@@ -70,6 +70,12 @@ def _starts(hashes, rows, *arrays):
     return np.flatnonzero(is_first)
 
 
+def positive(rows, weights):
+    """Those of positive weight."""
+    kept = np.flatnonzero(weights > 0)
+    return rows[kept], weights[kept]
+
+
 def rows_of(X):
     """X in a container that rows can be taken of: an array, a sparse matrix, a data frame, a table of pyarrow."""
     if hasattr(X, "detach"):

@@ -271,6 +271,14 @@ def test_dates_say_how_to_encode_them(estimator, dates, data):
         clone(estimator).fit(dates(pd.date_range("2020-01-01", periods=40)), data[1])
 
 
+def test_a_validation_target_whose_loss_overflows(data):
+    X, _ = data
+    y_val = X[:, 0].copy()
+    y_val[3] = 1e22
+    with pytest.raises(ValueError, match="A target to validate on lies so far"):
+        VIBRegressor(**FAST).fit(X, X[:, 0], X_val=X, y_val=y_val)
+
+
 def test_a_sparse_target_of_a_regression(data):
     X, y = data
     with pytest.raises(TypeError, match="Sparse y is not supported in regression"):
