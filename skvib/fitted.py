@@ -353,12 +353,14 @@ def _gathered(chunks, n_rows, dtype):
     for chunk in chunks:
         parts = chunk if isinstance(chunk, tuple) else (chunk,)
         if wholes is None:
-            wholes = [np.empty((n_rows, *part.shape[1:]), dtype) for part in parts]
+            kind = torch.float32 if dtype == np.float32 else torch.float64
+            wholes = [torch.empty((n_rows, *part.shape[1:]), dtype=kind, device="cpu") for part in parts]
         stop = start + len(parts[0])
         for whole, part in zip(wholes, parts, strict=True):
-            whole[start:stop] = part.cpu().numpy()
+            whole[start:stop] = part
         start = stop
-    return tuple(wholes) if isinstance(chunk, tuple) else wholes[0]
+    arrays = tuple(whole.numpy() for whole in wholes)
+    return arrays if isinstance(chunk, tuple) else arrays[0]
 
 
 def _chunks_of(X, network, n_points, is_far):
