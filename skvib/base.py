@@ -406,8 +406,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         outputs = self._follow_targets(targets[rows], weights)
         if is_settled and (inputs or outputs):
             changes = map(_tensors, (inputs, outputs))
-            state = restandardized(self._state(), self._bare_network(), *changes)
-            self._weights, self._layout = state.weights.numpy(), state.layout
+            self._weights = restandardized(self._state(), self._bare_network(), *changes).numpy()
 
     def _to_tensors(self, X, targets, rows, weights, mean_weight):
         """Standardised float32 Rows for training."""

@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvib.nn.layers import SparseRows
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, in_layout, quasi_normal
+from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal
 from skvib.nn.problem import available_device
 from skvib.rows import canonical, targets_array
 
@@ -45,10 +45,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             _NETWORKS[self] = self._weights, networks
         if (dtype, device) not in networks:
             network = self._bare_network()
-            matrix = WeightMatrix(network)
-            layout = matrix.layout_of(self._n_features_out)
-            weights = torch.from_numpy(self._weights.copy())
-            matrix.values.copy_(in_layout(weights, self._layout, layout))
+            WeightMatrix(network).fill(torch.from_numpy(self._weights.copy()), self._layout)
             network.requires_grad_(False).zero_grad(set_to_none=True)
             network.in_dtype(dtype)
             network.fold_standardization(*map(torch.from_numpy, (self._x_mean.copy(), self._x_scale.copy())))

@@ -107,6 +107,17 @@ def test_stored_weights_are_found_by_their_names_wherever_they_lie(estimator, ir
 
 
 @both
+def test_a_stream_goes_on_wherever_the_stored_weights_and_moments_lie(estimator, iris):
+    X, y = iris
+    model = clone(estimator).set_params(warm_start=True).fit(X, y)
+    moved = reversed_parts(model)
+    for piece in (slice(0, 150, 3), slice(1, 150, 3)):
+        model.partial_fit(3.0 * X[piece], y[piece])
+        moved.partial_fit(3.0 * X[piece], y[piece])
+    np.testing.assert_array_equal(outputs(moved, X), outputs(model, X))
+
+
+@both
 def test_weights_of_another_network_are_refused(estimator, iris):
     X, y = iris
     model = clone(estimator).fit(X, y)

@@ -275,6 +275,10 @@ class WeightMatrix:
                 parameter.grad = grad
             start = stop
 
+    def fill(self, weights: Tensor, layout: Layout | None) -> None:
+        """Give the only network of the stack these weights (P,), laid out so."""
+        self.values.copy_(in_layout(weights, layout, self.layout_of(self._latent_dim)))
+
     def columns_of(self, latent_dim: int) -> Tensor:
         """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
         masks = [column.mask(self._used(latent_dim)).flatten() for column in self._columns]

@@ -63,14 +63,13 @@ class State(NamedTuple):
     n_epochs: int
 
 
-def restandardized(state: State, network: VIBNetwork, inputs: Change | None, outputs: Change | None) -> State:
-    """The state of a network, of which `network` is any, that says the same of rows and targets standardised anew."""
+def restandardized(state: State, network: VIBNetwork, inputs: Change | None, outputs: Change | None) -> Tensor:
+    """Weights, laid out as the state's, of which `network` is any, that say the same of what is standardised anew."""
     matrix = WeightMatrix(network)
-    layout = matrix.layout_of(network.bottleneck.latent_dims[0])
-    matrix.values.copy_(in_layout(state.weights, state.layout, layout))
+    matrix.fill(state.weights, state.layout)
     network.restandardize(inputs, outputs)
-    moments = (in_layout(moment, state.layout, layout) for moment in state[1:3])
-    return State(matrix.values[0].clone(), *moments, layout, *state[4:])
+    own = matrix.layout_of(network.bottleneck.latent_dims[0])
+    return in_layout(matrix.values[0].clone(), own, state.layout or own)
 
 
 def _shares(in_common: Callable[[Any], Any]) -> dict[str, Any]:
