@@ -350,7 +350,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             "likelihood": self._likelihood(),
             "n_outputs": self._n_decoder_outputs,
         }
-        check_memory(Architecture(**self._architecture), self.latent_dim, resolve_device(self.device))
         self._n_features_out = self.latent_dim
         self._shaped_by = self._shaping_parameters()
 
@@ -443,8 +442,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             stop_on = "validation"
         schedule = "constant" if incremental else self.learning_rate
         schedule = SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule)
+        architecture = Architecture(**self._architecture)
+        check_memory(architecture, self.latent_dim, device)
         return Settings(
-            architecture=Architecture(**self._architecture),
+            architecture=architecture,
             max_iter=1 if incremental else self.max_iter,
             learning_rate_init=self._step_size(n_rows) if incremental else float(self.learning_rate_init),
             schedule=schedule,

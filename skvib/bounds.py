@@ -111,6 +111,15 @@ def prepared_by(steps):
     return prepare
 
 
+def at_the_end_of(estimator):
+    """What prepares X for the last step of a Pipeline, or of one within another, and that step; or the estimator."""
+    steps = []
+    while isinstance(estimator, Pipeline):
+        steps += prediction_steps(estimator)
+        estimator = estimator[-1]
+    return prepared_by(steps), estimator
+
+
 def prediction_steps(pipeline):
     """The steps before the last that act at prediction time: neither "passthrough" nor resamplers."""
     steps = [step for _, step in pipeline.steps[:-1]]

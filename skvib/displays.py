@@ -5,11 +5,10 @@ grey. matplotlib is imported only to draw; with a given `ax`, pyplot is not.
 """
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
-from skvib.bounds import best_and_compressed, prediction_steps, prepared_by, rates_of, unwrapped
+from skvib.bounds import at_the_end_of, best_and_compressed, rates_of, unwrapped
 from skvib.information import (
     ACTIVE_NATS,
     NATS_IN,
@@ -136,8 +135,7 @@ class InformationPlaneDisplay:
         """
         if beta is None and not isinstance(estimator, list | tuple):
             beta = unwrapped(estimator)[1].beta
-        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-        if not isinstance(last, list | tuple) and not hasattr(last, "cv_results_"):
+        if not isinstance(estimator, list | tuple) and not hasattr(at_the_end_of(estimator)[1], "cv_results_"):
             estimator = [estimator]
         return cls(information_plane(estimator, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
 
@@ -287,9 +285,8 @@ class BetaPathDisplay:
         """
         if (X is None) != (y is None):
             raise ValueError("X and y, the rows to fit on, go together.")
-        if isinstance(estimator, Pipeline):
-            X = X if X is None else prepared_by(prediction_steps(estimator))(X)
-            estimator = estimator[-1]
+        prepare, estimator = at_the_end_of(estimator)
+        X = X if X is None else prepare(X)
         name, betas = beta_grid(estimator, is_refitted=X is not None)
         results, n_splits = estimator.cv_results_, estimator.n_splits_
         if "mean_test_score" not in results:

@@ -12,13 +12,13 @@ from numbers import Integral
 import joblib
 import numpy as np
 from sklearn.base import clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array, check_consistent_length, check_random_state, check_scalar
 from sklearn.utils.parallel import Parallel, delayed
 
 from skvib.bounds import (
     Estimate,
     Sample,
+    at_the_end_of,
     bound_of,
     contrast,
     contrasts,
@@ -27,8 +27,6 @@ from skvib.bounds import (
     infonce_of_target,
     log_density,
     mean_of,
-    prediction_steps,
-    prepared_by,
     unwrapped,
     values_and_errors,
 )
@@ -688,9 +686,9 @@ def _models_and_rows(source, rows, X_train, y_train):
     is_paired = (X is None) == (y is None) and (X_train is None) == (y_train is None)
     if not is_paired or (X is None and sample_weight is not None):
         raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
-    if isinstance(source, Pipeline) and hasattr(source[-1], "cv_results_"):
-        prepare, source = prepared_by(prediction_steps(source)), source[-1]
-        X, X_train = (part if part is None else prepare(part) for part in (X, X_train))
+    prepare, last = at_the_end_of(source)
+    if hasattr(last, "cv_results_"):
+        source, X, X_train = last, *(part if part is None else prepare(part) for part in (X, X_train))
         rows = X, y, sample_weight
     is_path, is_search = hasattr(source, "at_beta"), hasattr(source, "cv_results_")
     if not (is_path or is_search or (isinstance(source, list | tuple) and source)):

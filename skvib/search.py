@@ -7,14 +7,13 @@ from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, check_cv, cross_validate
-from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB, StrOptions
-from skvib.bounds import unwrapped
+from skvib.bounds import at_the_end_of, unwrapped
 from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
 from skvib.rows import plain_targets, targets_array
@@ -312,9 +311,7 @@ class BetaSearchCV(GridSearchCV):
     def _scoring(self, y):
         if self.scoring is not None:
             return self.scoring
-        last = self.estimator
-        while isinstance(last, Pipeline):
-            last = last[-1]
+        _, last = at_the_end_of(self.estimator)
         has_single_labels = is_classifier(self.estimator) and type_of_target(targets_array(y)) in SINGLE_LABELS
         if isinstance(last, BaseVIB) or has_single_labels:
             return log_likelihood_score

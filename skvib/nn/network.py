@@ -115,13 +115,10 @@ class VIBNetwork(nn.Module):
         return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
 
     def in_dtype(self, dtype: torch.dtype) -> VIBNetwork:
-        """Itself in this dtype, but for a user's modules, which keep their own."""
-        own = None if not isinstance(self.encoder, ModuleEncoder) else self.encoder.modules_
-        if own is not None:
-            self.encoder.modules_ = None
+        """Itself in this dtype, but for a user's modules, which run in float32."""
         self.to(dtype)
-        if own is not None:
-            self.encoder.modules_ = own
+        if isinstance(self.encoder, ModuleEncoder):
+            self.encoder.float()
         return self
 
     def initialize(self, network: int, generator: torch.Generator) -> None:
