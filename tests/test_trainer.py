@@ -199,3 +199,17 @@ def test_a_monitor_that_fails_at_once_leaves_the_others_limits_of_divergence_alo
     for problem, in_stack in zip(problems[1:], others, strict=True):
         (alone,) = train([problem], settings)
         assert (alone.n_epochs, alone.reason) == (in_stack.n_epochs, in_stack.reason)
+
+
+def test_units_that_the_penalty_shuts_leave_no_denormal_numbers():
+    rows = make_rows(64, 0)
+    rows = Rows(rows.inputs.float(), rows.targets, rows.weights.float())
+    settings = make_settings(
+        architecture=Architecture(6, (32, 32), (), "relu", "categorical", 3), max_iter=4050, ema_decay=0.9
+    )
+    (training,) = train([replace(make_problem(0), rows=rows, n_steps=1, penalty=3e-2)], settings)
+    weights, *moments = training.state[:3]
+    assert (weights == 0.0).float().mean() > 0.2
+    smallest = torch.finfo(torch.float32).tiny
+    for numbers in (weights, *moments):
+        assert not ((numbers != 0.0) & (numbers.abs() < smallest)).any()

@@ -29,6 +29,10 @@ ADAM = {
     "weight_decay": 0.0,
     "maximize": False,
 }
+# Below these nothing but rounding sees weights and Adam's two moments. The penalty would shrink those of dead units for
+# ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
+NEGLIGIBLE = 1e-12, 1e-16, 1e-24
+SWEEP_EVERY = 100  # steps
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 # nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
@@ -249,6 +253,17 @@ class _Stack:
             # a short training averages over its last tenth, not over its beginning
             decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
             self.average.lerp_(values, 1.0 - decay)
+        if step % SWEEP_EVERY == 0:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Zeros where a number is negligible."""
+        of_weights, *of_moments = NEGLIGIBLE
+        averages = [] if self.average is None else [self.average]
+        for matrix in (self.weights.values, *averages):
+            torch.hardshrink(matrix, of_weights, out=matrix)
+        for moment, floor in zip(self.moments, of_moments, strict=True):
+            torch.hardshrink(moment, floor, out=moment)
 
     def _current(self) -> Tensor:
         """The weights as they stand: the latest, or their moving average."""
