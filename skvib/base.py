@@ -43,6 +43,7 @@ from skvib.nn.problem import (
     Settings,
     State,
     check_memory,
+    penalty_of,
     resolve_device,
     restandardized,
 )
@@ -248,7 +249,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                         latent_dim=self.latent_dim,
                         seed=model._seed,
                         n_steps=model._n_steps_of(len(rows)),
-                        penalty=self.alpha / max(model._weight_seen, model._n_seen),
+                        penalty=penalty_of(self.alpha, max(model._weight_seen, model._n_seen)),
                         any_seed=self.random_state is None,
                         validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
                         encoder=model._encoder,
@@ -334,7 +335,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _learn_inputs(self, X, rows, weights):
         """Set the standardisation of the inputs and the architecture, from the training rows alone."""
-        self._set_x_moments(Moments(np.zeros(X.shape[1:]), *np.ones((2, *X.shape[1:])), 0.0))
+        nothing = np.zeros(X.shape[1:])
+        self._set_x_moments(Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing))
         if self.standardize:
             self._set_x_moments(weighted_moments(X, rows, weights))
         self._encoder = None
@@ -369,7 +371,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 )
 
     def _set_x_moments(self, moments):
-        self._x_mean, self._x_deviation, self._x_filled, _ = moments
+        self._x_mean, self._x_deviation, self._x_filled, _, self._x_common = moments
         self._x_scale = moments.scale_of_inputs
 
     def _count(self, X, targets, rows, weights, continues, incremental):
@@ -398,8 +400,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if self.standardize and self._encoder is None:
             scale, deviation = self._x_scale, getattr(self, "_x_deviation", self._x_scale)
             filled = getattr(self, "_x_filled", np.ones_like(scale))
-            before = Moments(self._x_mean, deviation, filled, self._weight_seen)
-            after = before.merged(weighted_moments(X, rows, weights))
+            common = getattr(self, "_x_common", np.zeros_like(scale))
+            before = Moments(self._x_mean, deviation, filled, self._weight_seen, common)
+            after = before.merged(weighted_moments(X, rows, weights, common))
             self._set_x_moments(after)
             inputs = change(before, after, scale, self._x_scale)
         outputs = self._follow_targets(targets[rows], weights)

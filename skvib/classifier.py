@@ -37,8 +37,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, 1 where a dict has none; "balanced" makes their weighted counts equal. A label that y
         lacks may have a weight, as in scikit-learn, if all labels of y have one.
-    n_train_draws : int, default=1
-        Draws of z for each row and step.
+    n_train_draws : int, default=2
+        Draws of z for each row and step; of two, one is the other's mirror image, so that their errors cancel.
     n_predict_draws : int, default=16
         Quasi-random points over which predictions average, the same for every row and call; 0 decodes
         the mean code.
@@ -54,9 +54,10 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     max_iter : int, default=150
         Epochs.
     alpha : float, default=3.0
-        Precision of a normal prior on the coefficients: the loss includes alpha / (2 n) times their squared norm,
-        with n the sum of the weights, or the number of distinct rows if that is larger.
-    beta_warmup : float in [0, 1), default=0.1
+        Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
+        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + 100 beta). Here n is the sum of the
+        weights, or the number of distinct rows if that is larger, and at least 100 in the second factor.
+    beta_warmup : float in [0, 1), default=0
         Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
@@ -153,7 +154,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         decoder_hidden_layer_sizes=(),
         encoder=None,
         class_weight=None,
-        n_train_draws=1,
+        n_train_draws=2,
         n_predict_draws=16,
         standardize=True,
         learning_rate_init=6e-3,
@@ -161,7 +162,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         batch_size="auto",
         max_iter=150,
         alpha=3.0,
-        beta_warmup=0.1,
+        beta_warmup=0.0,
         ema_decay=0.99,
         early_stopping="auto",
         validation_fraction=0.1,

@@ -18,7 +18,7 @@ PREDICT_ELEMENTS = 2**20
 FLOAT32_RANGE = 1e15
 FAR = 1e4
 DTYPES = dict.fromkeys(
-    (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "scale")), np.float64
+    (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "common", "scale")), np.float64
 )
 DTYPES |= {"_weights": np.float32, "latent_rates_": np.float64, "_pieces": np.uint64}
 # rebuilt networks of fitted estimators, by dtype and device, beside the weights they were built from

@@ -4,7 +4,7 @@ import difflib
 import inspect
 
 _ADAM = "training always uses Adam; remove it"
-_MOMENTS = "Adam's moments are fixed at .9 and .999; beta is the price of information"
+_MOMENTS = "Adam's moments are fixed at .9 and .99; beta is the price of information"
 # of MLPClassifier, and of other libraries
 _INSTEAD = {
     "solver": _ADAM,

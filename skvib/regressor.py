@@ -39,8 +39,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         copied, never changed. Dropout and BatchNorm in training mode are refused.
     noise : {"homoscedastic", "heteroscedastic"}, default="heteroscedastic"
         Whether the learned noise of q(y|z) is a constant of each output or a function of z.
-    n_train_draws : int, default=1
-        Draws of z for each row and step.
+    n_train_draws : int, default=2
+        Draws of z for each row and step; of two, one is the other's mirror image, so that their errors cancel.
     n_predict_draws : int, default=16
         Quasi-random points over which predictions average, the same for every row and call; 0 decodes
         the mean code.
@@ -56,9 +56,10 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     max_iter : int, default=150
         Epochs.
     alpha : float, default=3.0
-        Precision of a normal prior on the coefficients: the loss includes alpha / (2 n) times their squared norm,
-        with n the sum of the weights, or the number of distinct rows if that is larger.
-    beta_warmup : float in [0, 1), default=0.1
+        Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
+        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + 100 beta). Here n is the sum of the
+        weights, or the number of distinct rows if that is larger, and at least 100 in the second factor.
+    beta_warmup : float in [0, 1), default=0
         Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
@@ -155,7 +156,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         decoder_hidden_layer_sizes=(),
         encoder=None,
         noise="heteroscedastic",
-        n_train_draws=1,
+        n_train_draws=2,
         n_predict_draws=16,
         standardize=True,
         learning_rate_init=6e-3,
@@ -163,7 +164,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         batch_size="auto",
         max_iter=150,
         alpha=3.0,
-        beta_warmup=0.1,
+        beta_warmup=0.0,
         ema_decay=0.99,
         early_stopping="auto",
         validation_fraction=0.1,
@@ -255,7 +256,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
 
     def _follow_targets(self, targets, weights):
         scale, deviation = self._y_scale, getattr(self, "_y_deviation", self._y_scale)
-        before = Moments(self._y_mean, deviation, np.ones_like(scale), self._weight_seen)
+        before = Moments(self._y_mean, deviation, np.ones_like(scale), self._weight_seen, np.zeros_like(scale))
         after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
         self._set_y_moments(after)
         return change(before, after, scale, self._y_scale)

@@ -12,6 +12,7 @@ from scipy import sparse
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
 CONSTANT_ULPS = 10
 SPARSE = 0.1  # a smaller share of entries that are not 0
+FARTHEST = 3.0  # standardised, of a value that is rare in its column
 ALIKE = 10.0  # sizes within this factor
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -152,15 +153,16 @@ def canonical(X):
 
 
 class Moments(NamedTuple):
-    """Mean and standard deviation of columns, 0 for a constant one, and what share of each is not 0; all float64.
+    """Mean and standard deviation of columns, 0 for a constant one, and what share of each is not its common value.
 
-    `weight` is that of the rows they are of.
+    All are float64. The common value is 0, or that of the first row if more rows have it. `weight` is that of the rows.
     """
 
     mean: np.ndarray
     deviation: np.ndarray
     filled: np.ndarray
     weight: float
+    common: np.ndarray
 
     @property
     def scale(self):
@@ -169,31 +171,38 @@ class Moments(NamedTuple):
 
     @property
     def scale_of_inputs(self):
-        """The same, unless nearly all is 0, as in counts of words: then whatever is not 0 keeps its size among others.
+        """The same, but for columns that nearly always have their common value, such as flags and counts of words.
 
-        By its deviation alone a word would be the larger the less often it occurs: 1 / sqrt(share of rows). A column
-        whose values are of another size than most is brought near to them. From a tenth of entries that are not 0 to
-        half of that the one scale turns into the other.
+        By its deviation alone what is rare would be the larger the rarer it is, 1 / sqrt(share of rows), and drown the
+        rest of its row: `FARTHEST` is as large as it becomes. Where nearly all columns are like this, as in counts of
+        words, whatever is not 0 keeps its size among others. A column whose values are of another size than most is
+        brought near to them. From a tenth of such entries to half of that the one scale turns into the other.
         """
-        varies = self.deviation > 0
+        varies, scale = (self.deviation > 0) & (self.filled > 0), self.scale
         emptiness = min(1.0, 2.0 * (1.0 - self.filled.mean() / SPARSE))
-        if emptiness <= 0 or not varies.any():
-            return self.scale
-        squares, filled = (self.deviation**2 + self.mean**2)[varies], self.filled[varies]
-        own, usual = np.sqrt(squares / filled), np.sqrt(squares.sum() / filled.sum())
-        scale, alike = self.scale, np.clip(usual, own / ALIKE, own * ALIKE)
-        scale[varies] *= np.maximum(1.0, alike / scale[varies]) ** emptiness
+        squares, filled = (self.deviation**2 + (self.mean - self.common) ** 2)[varies], self.filled[varies]
+        own = np.sqrt(squares / filled)
+        farthest = np.where(filled < 0.5, own / FARTHEST, 0.0)
+        if emptiness > 0 and varies.any():
+            usual = np.sqrt(squares.sum() / filled.sum())
+            alike = np.clip(usual, own / ALIKE, own * ALIKE)
+            scale[varies] *= np.maximum(1.0, alike / scale[varies]) ** emptiness
+        scale[varies] = np.maximum(scale[varies], farthest)
         return scale
 
     def merged(self, other):
-        """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983)."""
+        """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983).
+
+        The other's shares are those of values that are not common here.
+        """
         weight = self.weight + other.weight
         share = other.weight / weight
         with np.errstate(over="ignore", invalid="ignore"):
             step, variance = other.mean - self.mean, self.deviation**2
             variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
             mean, deviation = _settled(self.mean + share * step, np.sqrt(variance))
-        return Moments(mean, deviation, self.filled + share * (other.filled - self.filled), weight).checked()
+        filled = self.filled + share * (other.filled - self.filled)
+        return Moments(mean, deviation, filled, weight, self.common).checked()
 
     def checked(self):
         """Itself, if its numbers are finite."""
@@ -215,14 +224,26 @@ def change(before, after, scale_before, scale_after):
     return (ratio, shift) if (ratio != 1).any() or shift.any() else None
 
 
-def weighted_moments(X, rows, weights):
-    """The Moments of X[rows], computed about their first row: a far mean costs no precision."""
+def weighted_moments(X, rows, weights, common=None):
+    """The Moments of X[rows], computed about their first row: a far mean costs no precision.
+
+    What is not `common` in a column counts as filled; by default it is the value that more rows have, 0 or that of the
+    first.
+    """
     total = float(weights.sum())
+    values = [np.zeros(X.shape[1:])]
+    values += [_row(X, rows[0])] if common is None else [common]
     with np.errstate(over="ignore", invalid="ignore"):
-        moments = _sparse_moments(X[rows], weights / total) if sparse.issparse(X) else None
-        mean, variance, filled = moments or _dense_moments(X, rows, weights / total)
+        moments = _sparse_moments if sparse.issparse(X) else _dense_moments
+        mean, variance, shares = moments(X, rows, weights / total, values)
         mean, deviation = _settled(mean, np.sqrt(variance))
-    return Moments(mean, deviation, filled, total).checked()
+    is_zero = shares[0] >= shares[1] if common is None else np.zeros(X.shape[1:], dtype=bool)
+    share = np.where(is_zero, *shares)
+    return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, np.where(is_zero, *values)).checked()
+
+
+def _row(X, row):
+    return (X[[row]].toarray()[0] if sparse.issparse(X) else X[row]).astype(np.float64)
 
 
 def _settled(mean, deviation):
@@ -282,20 +303,23 @@ def _equal(X, a, b):
     return (X[a] == X[b]).all(axis=tuple(range(1, X.ndim)))
 
 
-def _dense_moments(X, rows, shares):
-    origin = X[rows[0]].astype(np.float64)
-    shift, filled = np.zeros((2, *X.shape[1:]))
+def _dense_moments(X, rows, shares, values):
+    """Means, variances, and the shares of rows that have each of the values."""
+    origin = _row(X, rows[0])
+    shift, *having = np.zeros((1 + len(values), *X.shape[1:]))
     for chunk in _chunks(len(rows), X):
         part = X[rows[chunk]]
         shift += np.tensordot(shares[chunk], part - origin, 1)
-        filled += np.tensordot(shares[chunk], part != 0, 1)
+        for value, share in zip(values, having, strict=True):
+            share += np.tensordot(shares[chunk], part == value, 1)
     variance = np.zeros(X.shape[1:])
     for chunk in _chunks(len(rows), X):
         variance += np.tensordot(shares[chunk], np.square((X[rows[chunk]] - origin) - shift), 1)
-    return origin + shift, variance, filled
+    return origin + shift, variance, having
 
 
-def _sparse_moments(X, shares):
+def _sparse_moments(X, rows, shares, values):
+    X = X[rows]
     share_of_entry = np.repeat(shares, np.diff(X.indptr))
 
     def column_sums(values):
@@ -303,9 +327,9 @@ def _sparse_moments(X, shares):
 
     # about the first row, where a column has no zeros
     is_full = np.bincount(X.indices, minlength=X.shape[1]) == X.shape[0]
-    origin = np.where(is_full, X[[0]].toarray()[0], 0.0)
-    filled = column_sums(X.data != 0)
+    origin = np.where(is_full, _row(X, 0), 0.0)
     missing = np.where(is_full, 0.0, np.maximum(1.0 - column_sums(np.ones(len(X.data))), 0.0))
     shift = column_sums(X.data - origin[X.indices])
     spread = column_sums(np.square(X.data - origin[X.indices] - shift[X.indices]))
-    return origin + shift, spread + missing * np.square(shift), filled
+    having = [column_sums(X.data == value[X.indices]) + np.where(value == 0, missing, 0.0) for value in values]
+    return origin + shift, spread + missing * np.square(shift), having

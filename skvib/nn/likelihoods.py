@@ -13,6 +13,8 @@ from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
 
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
+LOGIT_SPEED = 10.0
+FIRST_POWER = 1.5
 UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -34,6 +36,9 @@ class Likelihood(nn.Module, ABC):
     """
 
     n_parameters: int
+    # how much longer the steps of the decoder's last layer are than those of others. The prior pins the scale of z, so
+    # logits need large weights, and Adam moves every weight alike
+    output_speed: ClassVar[float] = 1.0
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__()
@@ -51,6 +56,9 @@ class Likelihood(nn.Module, ABC):
     def summarize(self, eta: Tensor) -> Tensor:
         """The mean of y, or the probabilities of its values, over S draws: (S, n, n_parameters) -> (n, ...)."""
 
+    def set_progress(self, progress: float) -> None:
+        """How much of its training is over, in [0, 1]: `backward` may ease the beginning, and is exact at 1."""
+
     def log_likelihood(self, eta: Tensor, y: Tensor) -> Tensor:
         """log q(y|z), (M, n), of the targets y (n, ...) with eta (M, n, n_parameters) or, one for all, (M, 1, ...)."""
         return -self.record(eta.expand(-1, len(y), -1), y.expand(len(eta), *y.shape))[0]
@@ -64,6 +72,8 @@ class Likelihood(nn.Module, ABC):
 
 class Categorical(Likelihood):
     """One of C classes: eta are the logits (M, n, C); y (M, n) holds class indices."""
+
+    output_speed = LOGIT_SPEED
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         # classes before rows: torch's softmax over a short last axis is ten times slower
@@ -93,6 +103,8 @@ class Categorical(Likelihood):
 class Bernoulli(Likelihood):
     """L independent labels: eta are the logits (M, n, L); y (M, n, L) holds zeros and ones."""
 
+    output_speed = LOGIT_SPEED
+
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         return (nn.functional.softplus(eta) - y * eta).sum(-1), (eta, y)
 
@@ -112,10 +124,16 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
 
-    Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).
+    Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw), and where s
+    is large the mean has hardly a gradient, is not learned, and s stays large. So training begins with gradients times
+    s^1.5 (s^2 would be those of a squared error), and this power falls to 0 (after Seitzer et al. 2022, who keep it).
     """
 
     heteroscedastic: ClassVar[bool] = False
+    _power = 0.0
+
+    def set_progress(self, progress: float) -> None:
+        self._power = FIRST_POWER * (1.0 - progress) if self.heteroscedastic else 0.0
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
@@ -138,7 +156,7 @@ class Gaussian(Likelihood):
 
     def backward(self, tape: tuple[Tensor, Tensor, Tensor], grad: Tensor) -> Tensor:
         eta, error, scale = tape
-        grad = grad.unsqueeze(-1) / scale
+        grad = grad.unsqueeze(-1) * scale ** (self._power - 1.0) if self._power else grad.unsqueeze(-1) / scale
         grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
         if self.heteroscedastic:
             raw = eta.chunk(2, -1)[1]

@@ -245,16 +245,28 @@ class WeightMatrix:
     """All weights of a stack as `values` (M, P) and their gradients as `grads`, a row a network.
 
     The network's own parameters become views of them, so one operation updates, averages or copies
-    everything. The first `n_penalized` columns are the coefficients (no biases) that are penalized.
+    everything. The first `n_penalized` columns are the coefficients (no biases) that are penalized; the slices `output`
+    are coefficients and biases of the decoder's last layer.
     """
 
     def __init__(self, network: VIBNetwork) -> None:
-        columns = sorted(_columns(network), key=lambda column: not column.is_penalized)
+        last = f"decoder.layers.{len(network.decoder.layers) - 1}."
+        # of a layer conditioned on beta, gate and bias have a speed of their own
+        output_bias = None if network.row_values is not None else f"{last}bias"
+
+        def part_of(column: _Column) -> int:
+            if column.is_penalized:
+                return int(column.name == f"{last}weight")
+            return 3 if column.name == output_bias else 2
+
+        columns = sorted(_columns(network), key=part_of)
         like = next(network.bottleneck.parameters())
         n_weights = sum(column.shape.numel() for column in columns)
         self.values = like.new_empty(network.n_networks, n_weights)
         self.grads = torch.zeros_like(self.values)
-        self.n_penalized = sum(c.shape.numel() for c in columns if c.is_penalized)
+        ends = [sum(c.shape.numel() for c in columns if part_of(c) <= part) for part in range(4)]
+        self.n_penalized = ends[1]
+        self.output = slice(ends[0], ends[1]), slice(ends[2], ends[3])
         self._columns, self._latent_dim = columns, max(network.bottleneck.latent_dims)
         start = 0
         for column in columns:

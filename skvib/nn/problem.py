@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from statistics import fmean
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -25,6 +26,8 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 CHUNK_ROWS = 512
+RELIEF = 0.01  # the beta that halves the penalty
+FEW_ROWS, FEWEST_ROWS = 200, 100
 # what was a standardised column u is now ratio * u + shift
 Change = tuple[Tensor, Tensor]
 METHODS = ("exact", "amortized")
@@ -89,8 +92,8 @@ class Problem:
     """What one network learns, and from which seed; its result depends on nothing else.
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
-    each of them. An epoch takes `n_steps` steps; the loss includes `penalty` / 2 times the coefficients' squared norm.
-    `any_seed` says that the seed was chosen by nobody.
+    each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
+    coefficients. `any_seed` says that the seed was chosen by nobody.
 
     The networks of a stack share every field but what its `in_common` leaves out.
     """
@@ -110,6 +113,11 @@ class Problem:
     def in_common(self) -> tuple:
         """What it must share with the other problems of a stack."""
         return tuple(f.metadata.get("in_common", lambda value: value)(getattr(self, f.name)) for f in fields(self))
+
+    @property
+    def unpriced_penalty(self) -> float:
+        """The penalty that remains where beta charges what a network could overfit by; of a path, the mean."""
+        return self.penalty * fmean(1.0 / (1.0 + beta / RELIEF) for beta in self.betas)
 
     def seed_of(self, epoch: int) -> int:
         """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
@@ -172,6 +180,14 @@ class Training:
         unmoved = torch.zeros_like(fit.weights)
         state = State(fit.weights, unmoved, unmoved, fit.layout, fit.buffers, 0, self.state.n_epochs)
         return replace(self, fits=(fit,), state=state)
+
+
+def penalty_of(alpha: float, n_rows: float) -> float:
+    """The penalty of a mean loss over so many rows: the share of a prior's precision alpha, and more of few rows.
+
+    At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn.
+    """
+    return alpha * (1.0 + FEW_ROWS / max(n_rows, FEWEST_ROWS)) / n_rows
 
 
 def resolve_device(device: str) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skvib.nn.problem import History, State
 
+VALIDATION = "validation_log_likelihood"
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
 
@@ -44,14 +45,19 @@ class Progress:
         return len(self.histories[0]["loss"])
 
     def record(self, distortions: list[float], rates: list[float], likelihoods: list[float] | None) -> None:
-        """Means of an epoch, and log-likelihoods of the validation rows, if there are some; one for each beta."""
+        """Means of an epoch, and log-likelihoods of the validation rows; one for each beta.
+
+        Without new likelihoods those of the epoch before stand, if there are any.
+        """
         for beta, history, distortion, rate in zip(self.betas, self.histories, distortions, rates, strict=True):
             history["distortion"].append(distortion)
             history["rate"].append(rate)
             history["loss"].append(distortion + beta * rate)
+        if likelihoods is None and VALIDATION in self.histories[0]:
+            likelihoods = [history[VALIDATION][-1] for history in self.histories]
         if likelihoods is not None:
             for history, likelihood in zip(self.histories, likelihoods, strict=True):
-                history.setdefault("validation_log_likelihood", []).append(likelihood)
+                history.setdefault(VALIDATION, []).append(likelihood)
 
     @property
     def loss(self) -> float:
@@ -65,7 +71,7 @@ class Progress:
         Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
         """
         priced = zip(self.betas, self.histories, strict=True)
-        return fmean(h["validation_log_likelihood"][-1] - beta * h["rate"][-1] for beta, h in priced)
+        return fmean(h[VALIDATION][-1] - beta * h["rate"][-1] for beta, h in priced)
 
     @property
     def has_diverged(self) -> bool:

@@ -24,7 +24,7 @@ ADAM = {
     "fused": True,
     "amsgrad": False,
     "beta1": 0.9,
-    "beta2": 0.999,
+    "beta2": 0.99,
     "eps": 1e-8,
     "weight_decay": 0.0,
     "maximize": False,
@@ -33,6 +33,8 @@ ADAM = {
 # ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
 NEGLIGIBLE = 1e-12, 1e-16, 1e-24
 SWEEP_EVERY = 100  # steps
+VALIDATE_EVERY = 5  # epochs, of a network conditioned on beta: it is as many networks as it has betas
+EVALUATION_DRAWS = 128  # of as many rows as a step takes, to evaluate a fit on its training rows
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 # nats of log beta beyond both ends of a path, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
@@ -95,13 +97,17 @@ class _Stack:
         self.n_steps = first.n_steps
         like = self.weights.values
         self.betas = like.new_tensor([problem.betas for problem in problems])
-        points = [quasi_normal(settings.n_predict_draws, p.latent_dim).to(like) for p in problems]
-        self.points = stack(pad(points, dim=1))
+        self.points = self._points(settings.n_predict_draws)
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count, device="cpu").tensor_split(self.n_steps) for count in counts]
-        self.penalties = like.new_tensor([[problem.penalty] for problem in problems])
+        self.penalties = like.new_tensor([[problem.unpriced_penalty] for problem in problems])
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
         self._start(like)
+
+    def _points(self, n_draws: int) -> Tensor:
+        """So many draws of each network's code, (M, n_draws, latent_dim)."""
+        points = [quasi_normal(n_draws, p.latent_dim).to(self.weights.values) for p in self.problems]
+        return stack(pad(points, dim=1))
 
     def _start(self, values: Tensor) -> None:
         dims = [problem.latent_dim for problem in self.problems]
@@ -121,6 +127,7 @@ class _Stack:
         self.n_epochs_before = start.n_epochs if start else 0
         self.n_total = self.settings.max_iter * self.n_steps
         self.n_warm = 0 if start else math.ceil(self.settings.beta_warmup * self.n_total)
+        self.is_fresh = start is None
         self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
         self.average = values.clone() if self.settings.ema_decay else None
         self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
@@ -165,10 +172,13 @@ class _Stack:
         return is_plain and len(self._open()) <= (1 - CLOSED_SHARE) * len(self.problems)
 
     def _train_epoch(self, epoch: int) -> None:
+        every = 1 if self.prices is None else VALIDATE_EVERY
+        self.validates = self.validation is not None and (epoch % every == 0 or epoch == self.settings.max_iter - 1)
         self._begin()
         terms = []
         for index, (batch, beta) in enumerate(self._batches(epoch), epoch * self.n_steps):
             warmth = min(1.0, (index + 1) / self.n_warm) if self.n_warm else 1.0
+            self.network.likelihood.set_progress(index / self.n_total if self.is_fresh else 1.0)
             distortion_and_rate = batch.weight * loss_terms(self.network, batch, warmth * beta)
             terms.append((distortion_and_rate, beta, batch.weight))
             rate = self.settings.learning_rate_init * self.settings.schedule(index / self.n_total)
@@ -188,7 +198,7 @@ class _Stack:
             for m in self._open()
         ]
         smaller = _Stack(problems, self.settings)
-        smaller.n_epochs_before, smaller.n_warm = self.n_epochs_before, self.n_warm
+        smaller.n_epochs_before, smaller.n_warm, smaller.is_fresh = self.n_epochs_before, self.n_warm, self.is_fresh
         for n, m in enumerate(self._open()):
             smaller.progress[n] = self.progress[m]
             if self.average is not None:
@@ -224,16 +234,13 @@ class _Stack:
             yield Batch(x, y, self._noise(rows), weight, n_rows), beta
 
     def _noise(self, rows: Sequence[Tensor]) -> Tensor:
+        """Of two draws for a row, one is the other's negative: errors of first order cancel."""
         like, n_draws = self.betas, self.settings.n_train_draws
-        noise = [
-            torch.randn(
-                (n_draws, len(r), problem.latent_dim),
-                generator=generator,
-                dtype=like.dtype,
-                device=like.device,
-            )
-            for r, problem, generator in zip(rows, self.problems, self.generators, strict=True)
-        ]
+        noise = []
+        for r, problem, generator in zip(rows, self.problems, self.generators, strict=True):
+            size = (math.ceil(n_draws / 2), len(r), problem.latent_dim)
+            drawn = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
+            noise.append(drawn if n_draws == 1 else torch.cat((drawn, -drawn[: n_draws // 2])))
         return stack(pad(pad(noise, dim=1, multiple=self.multiple), dim=2))
 
     def _log_betas(self) -> Tensor:
@@ -244,11 +251,17 @@ class _Stack:
         return low + (high - low) / N_GROUPS * (strata + stack(drawn))
 
     def _update(self, learning_rate: float, step: int) -> None:
-        """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2."""
-        values, grads, penalized = self.weights.values, self.weights.grads, self.weights.n_penalized
-        grads[:, :penalized].addcmul_(values[:, :penalized], self.penalties)
+        """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2; longer for the output."""
+        values, grads = self.weights.values, self.weights.grads
+        penalized = slice(0, self.weights.n_penalized)
+        grads[:, penalized].addcmul_(values[:, penalized], self.penalties)
         first, second = self.moments
+        speed = self.network.likelihood.output_speed
+        output = [values[:, part] for part in self.weights.output] if speed != 1.0 else []
+        before = [part.clone() for part in output]
         adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
+        for start, part in zip(before, output, strict=True):
+            torch.lerp(start, part, speed, out=part)
         if self.average is not None:
             # a short training averages over its last tenth, not over its beginning
             decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
@@ -284,7 +297,7 @@ class _Stack:
             means = values.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
         else:
             means = self._means_by_beta(values, weights, torch.cat([beta for _, beta, _ in terms], -1))
-        scores = None if self.validation is None else self._validation_scores(rates=means[1])
+        scores = self._validation_scores(rates=means[1]) if self.validates else None
         means = means.tolist()
         for m in self._open():
             likelihoods = None if scores is None else [of_beta[m] for of_beta in scores]
@@ -349,7 +362,9 @@ class _Stack:
         by_validation, stop_on = self.settings.stop_on == "validation", self.settings.stop_on
         for m in self._open():
             progress = self.progress[m]
-            score = progress.validation_score if by_validation else -progress.loss
+            score = -progress.loss
+            if by_validation:
+                score = progress.validation_score if self.validates else -math.inf
             stops = self._watch(m, partial(self._end_epoch, m))
             if progress.failure is not None:
                 continue
@@ -432,7 +447,9 @@ class _Stack:
             values = self.plain_weights.values
             trusted = torch.tensor([[p.reason != "diverged"] for p in self.progress], device=values.device)
             values.copy_(torch.where(trusted, self.best_plain[k], values))
-        distortion, rates = distortion_and_rates(network, self.pool, self.points, self.generators)
+        # the more rows, the fewer draws of each: it is their mean that counts
+        points = self._points(min(self.settings.n_predict_draws, max(2, EVALUATION_DRAWS // self.n_steps)))
+        distortion, rates = distortion_and_rates(network, self.pool, points, self.generators)
         return [
             Fit(
                 self._plain_weights_of(m),

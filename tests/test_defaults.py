@@ -1,0 +1,97 @@
+"""What the defaults do on ordinary data, to the end of training."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+
+from skvib import VIBClassifier, VIBRegressor, calibration_error
+from skvib.rows import weighted_moments
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+import generators
+
+
+@pytest.mark.parametrize("beta", [0.1, 0.3])
+def test_a_fit_ends_near_the_optimum_of_its_objective(beta):
+    X, y = load_wine(return_X_y=True)
+    fits = [
+        VIBClassifier(beta=beta, early_stopping=False, max_iter=epochs, random_state=0).fit(X, y)
+        for epochs in (150, 1200)
+    ]
+    found, optimum = (model.distortion_ + beta * model.rate_ for model in fits)
+    assert found < optimum + 0.04
+
+
+def test_alpha_charges_little_where_beta_does():
+    X, y = load_wine(return_X_y=True)
+    losses = []
+    for alpha in (0.0, 3.0):
+        model = VIBClassifier(beta=0.3, alpha=alpha, early_stopping=False, max_iter=600, random_state=0).fit(X, y)
+        losses.append(model.distortion_ + model.beta * model.rate_)
+    assert losses[1] < losses[0] + 0.05
+
+
+def test_noise_that_depends_on_the_row_does_not_keep_the_mean_from_being_learned():
+    X, y, X_test, y_test = generators.smooth_table(0, n_rows=1000)
+    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.99
+    X, y, X_test, y_test = generators.zero_inflated(0)
+    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.75
+
+
+@pytest.mark.parametrize("kind", generators.NOISES)
+def test_intervals_of_a_hundred_rows_cover_what_they_say(kind):
+    covered, gains = [], []
+    for seed in range(8):
+        X, y, X_test, y_test = generators.noisy_regression(seed, kind)
+        model = VIBRegressor(random_state=seed).fit(X, y)
+        low, high = model.predict(X_test, quantiles=[0.05, 0.95]).T
+        covered.append(np.mean((low < y_test) & (y_test < high)))
+        constant = -0.5 * np.log(2 * np.pi * y.var()) - 0.5 * (y_test - y.mean()) ** 2 / y.var()
+        gains.append(model.log_likelihood_samples(X_test, y_test).mean() - constant.mean())
+    assert 0.85 < np.mean(covered) < 0.95
+    assert np.sum(np.array(gains) < 0) <= 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_classes_of_a_hundred_rows_are_calibrated_as_a_linear_model_is(n_classes):
+    errors = []
+    for seed in range(6):
+        X, y, X_test, y_test = generators.near_linear_classes(seed, n_classes)
+        models = VIBClassifier(random_state=seed).fit(X, y), LogisticRegression().fit(X, y)
+        errors.append([calibration_error(y_test, model.predict_proba(X_test)) for model in models])
+    ours, oracle = np.mean(errors, axis=0)
+    assert ours < oracle + 0.03
+
+
+def test_a_rare_flag_does_not_drown_its_row():
+    ours, oracle = [], []
+    for seed in range(3):
+        X, y, X_test, y_test = generators.rare_flags(seed)
+        ours.append(log_loss(y_test, VIBClassifier(random_state=0).fit(X, y).predict_proba(X_test)))
+        oracle.append(log_loss(y_test, LogisticRegression().fit(X, y).predict_proba(X_test)))
+    assert np.mean(ours) < np.mean(oracle) + 0.05
+
+
+@pytest.mark.parametrize("usual", [0.0, 1.0, -999.0])
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
+def test_a_rare_value_becomes_at_most_three_deviations_large(usual, share):
+    n = 2000
+    X = np.column_stack([np.full(n, usual), np.random.default_rng(0).normal(size=n)])
+    X[1 : 1 + int(share * n), 0] += 1.0
+    for container in (np.asarray, sparse.csr_array):
+        moments = weighted_moments(container(X), np.arange(n), np.ones(n))
+        sizes = np.abs(X - moments.mean) / moments.scale_of_inputs
+        assert sizes[:, 0].max() == pytest.approx(3.0, rel=0.06)
+
+
+def test_columns_that_vary_keep_their_deviation():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([rng.normal(size=500) + 1e3, rng.uniform(size=500) < 0.3, rng.lognormal(size=500)])
+    moments = weighted_moments(X, np.arange(500), np.ones(500))
+    np.testing.assert_array_equal(moments.scale_of_inputs, moments.deviation)
