@@ -13,6 +13,9 @@ from skvib.nn.problem import Rows, Training
 from skvib.nn.trainer import train
 
 
+N_EVALUATED = 2048  # rows
+
+
 def train_together(requests):
     """Lists of a Training or an exception for each problem of the requests (method, width, problems, settings)."""
     groups, n_watched = {}, Counter()
@@ -46,13 +49,13 @@ def _by_settings(groups):
 
 
 def _merged(problems):
-    """One problem for all betas of a group."""
+    """One problem for all betas of a group; what each fit makes of its training rows is estimated."""
     if len(problems) == 1:
         return problems[0]
     watched = {problem.betas[0]: problem.monitors for problem in problems}
     betas = tuple(sorted(watched))
     monitors = tuple(watched[beta][0] for beta in betas) if all(watched.values()) else ()
-    return replace(problems[0], betas=betas, monitors=monitors)
+    return replace(problems[0], betas=betas, monitors=monitors, n_evaluated=N_EVALUATED)
 
 
 def _train_or_fail(problems, settings, width):

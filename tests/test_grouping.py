@@ -59,6 +59,7 @@ OTHER_PROBLEMS = {
     "validation": make_rows(3),
     "encoder": linear(1),
     "monitors": (Watching(),),
+    "n_evaluated": 2,
 }
 OTHER_SETTINGS = {
     "architecture": replace(SETTINGS.architecture, activation="tanh"),
@@ -128,7 +129,7 @@ def test_a_problem_is_frozen():
 
 def test_a_field_that_says_nothing_of_stacks_is_shared_by_their_networks():
     shared = [f.name for f in fields(Problem) if "in_common" not in f.metadata]
-    assert shared == ["n_steps"]
+    assert shared == ["n_steps", "n_evaluated"]
 
 
 @pytest.mark.parametrize(

@@ -21,15 +21,15 @@ def mean_log_likelihood(network: VIBNetwork, pool: Pool, points: Tensor) -> Tens
 
 
 def distortion_and_rates(
-    network: VIBNetwork, pool: Pool, points: Tensor, generators: Sequence[torch.Generator]
+    network: VIBNetwork, pool: Pool, points: Tensor, generators: Sequence[torch.Generator], n_rows: int
 ) -> tuple[Tensor, Tensor]:
-    """Weighted means over the rows: distortion (M,), over draws of z, and rates (M, latent_dim), nats.
+    """Weighted means over the first rows: distortion (M,), over draws of z, and rates (M, latent_dim), nats.
 
     The draws are the points (M, S, latent_dim) with signs drawn anew for each row, so that their errors cancel.
     """
     distortion = rates = weights = 0.0
     n_points = points.shape[1]
-    for (x, y, weight), counts in pool.chunks():
+    for (x, y, weight), counts in pool.chunks(n_rows):
         posterior = network(x)
         rates = rates + (weight.unsqueeze(-1) * posterior.rates()).sum(1)
         signs = _signs(counts, network.bottleneck.latent_dims, generators, points)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from statistics import fmean
@@ -93,7 +94,7 @@ class Problem:
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
-    coefficients. `any_seed` says that the seed was chosen by nobody.
+    coefficients. Its fits are evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says that the seed was chosen by nobody.
 
     The networks of a stack share every field but what its `in_common` leaves out.
     """
@@ -109,6 +110,7 @@ class Problem:
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
     start: State | None = field(default=None, metadata=_shares(lambda start: start and start[-2:]))
     monitors: tuple[Monitor | None, ...] = field(default=(), metadata=_SHARES_NOTHING)
+    n_evaluated: int = sys.maxsize
 
     def in_common(self) -> tuple:
         """What it must share with the other problems of a stack."""
@@ -257,9 +259,9 @@ class Pool:
         x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
         return x, targets, stack(pad(weights, multiple=multiple))
 
-    def chunks(self) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
-        """All rows in turn, and how many of them each network has."""
-        counts = [len(member.weights) for member in self.members]
+    def chunks(self, n_rows: int = sys.maxsize) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
+        """All rows in turn, or the first ones, and how many of them each network has."""
+        counts = [min(len(member.weights), n_rows) for member in self.members]
         device = self.members[0].weights.device
         for start in range(0, max(counts), CHUNK_ROWS):
             stops = [max(start, min(start + CHUNK_ROWS, count)) for count in counts]

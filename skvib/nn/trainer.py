@@ -449,7 +449,8 @@ class _Stack:
             values.copy_(torch.where(trusted, self.best_plain[k], values))
         # the more rows, the fewer draws of each: it is their mean that counts
         points = self._points(min(self.settings.n_predict_draws, max(2, EVALUATION_DRAWS // self.n_steps)))
-        distortion, rates = distortion_and_rates(network, self.pool, points, self.generators)
+        n_rows = self.problems[0].n_evaluated
+        distortion, rates = distortion_and_rates(network, self.pool, points, self.generators, n_rows)
         return [
             Fit(
                 self._plain_weights_of(m),

@@ -1,0 +1,176 @@
+"""How near fits come to the optimum of D + beta R, what `alpha` adds to it, and what held-out rows say.
+
+``python benchmarks/bench_optimum.py optimum`` compares fits of all rows at the defaults with references of ten times the
+steps, the best of three step sizes: with the same `alpha`, and with none. All in nats.
+``python benchmarks/bench_optimum.py held_out now`` scores fits at the defaults on rows held out, at eight betas; with
+``before`` in place of ``now`` and the PYTHONPATH of an older checkout it makes what is compared with (commit bec3e70).
+Both read vehicle and concrete from the folder that SKVIB_DATA names.
+"""
+
+import argparse
+
+import numpy as np
+from datasets import classification, regression
+from experiment import complete, stored_result, verdict, write
+from scoring import standard_error
+from sklearn.model_selection import train_test_split
+
+from skvib import VIBClassifier, VIBRegressor
+
+COMMAND = "python benchmarks/bench_optimum.py"
+REGRESSION = "diabetes", "concrete"
+SETS = "wine", "breast_cancer", "digits", "vehicle", *REGRESSION
+BETAS = 0.01, 0.1, 0.3
+HELD_OUT_BETAS = 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5
+STEP_SIZES = 3e-3, 6e-3, 1.2e-2
+N_REPEATS = 10
+
+
+def load(data):
+    if data in REGRESSION:
+        return regression(data)[:2]
+    table = classification(data)
+    return table.X.astype(float), table.y
+
+
+def model(data, **parameters):
+    return (VIBRegressor if data in REGRESSION else VIBClassifier)(**parameters)
+
+
+# Optimum
+
+
+def optimum(data, beta, kind, step_size):
+    alpha = {"alpha": 0.0} if kind == "reference without alpha" else {}
+    epochs = 150 if kind == "fit" else 1500
+    X, y = load(data)
+    fitted = model(
+        data, beta=beta, early_stopping=False, max_iter=epochs, learning_rate_init=step_size, random_state=0, **alpha
+    ).fit(X, y)
+    loss = fitted.distortion_ + beta * fitted.rate_
+    return {"loss": float(loss), "rate": fitted.rate_, "charged": charged(fitted), "units": float(fitted._units())}
+
+
+def charged(fitted):
+    """What `alpha` adds to the loss."""
+    sizes = [int(np.prod(shape)) for _, shape in fitted._layout]
+    parts = np.split(fitted._weights.astype(float), np.cumsum(sizes)[:-1])
+    squares = sum(
+        np.sum(part**2)
+        for part, (name, shape) in zip(parts, fitted._layout, strict=True)
+        if name.endswith("weight") and len(shape) > 1
+    )
+    n = fitted._n_seen
+    return float(fitted.alpha / n * (1 + 200 / max(n, 100)) / (1 + 100 * fitted.beta) / 2 * squares)
+
+
+def optimum_settings():
+    for data in SETS:
+        for beta in BETAS:
+            yield {"data": data, "beta": beta, "kind": "fit", "step_size": 6e-3}
+            for step_size in STEP_SIZES:
+                for kind in ("reference", "reference without alpha"):
+                    yield {"data": data, "beta": beta, "kind": kind, "step_size": step_size}
+
+
+def compare_with_references(runs):
+    for data in SETS:
+        for beta in BETAS:
+            of = {
+                kind: [run for run in runs if (run["data"], run["beta"], run["kind"]) == (data, beta, kind)]
+                for kind in ("fit", "reference", "reference without alpha")
+            }
+            (fit,) = of["fit"]
+            best = min(of["reference"], key=lambda run: run["loss"] + run["charged"])
+            free = min(of["reference without alpha"], key=lambda run: run["loss"])
+            # five percent of a loss in units of y would depend on the units
+            size = abs(best["loss"] - best["units"]) + best["charged"]
+            yield {
+                "data": data,
+                "beta": beta,
+                "loss": fit["loss"],
+                "charged": fit["charged"],
+                "loss_of_reference": best["loss"],
+                "charged_of_reference": best["charged"],
+                "loss_without_alpha": free["loss"],
+                "behind_reference": fit["loss"] + fit["charged"] - best["loss"] - best["charged"],
+                "allowed_behind": max(0.02, 0.05 * size),
+                "share_of_alpha": best["loss"] - free["loss"],
+                "allowed_share": max(0.05, 0.1 * abs(free["loss"] - free["units"])),
+            }
+
+
+def optima():
+    runs = complete("optimum", f"{COMMAND} optimum", optimum, list(optimum_settings()), n_jobs=2)
+    rows = list(compare_with_references(runs))
+    reached = [row["behind_reference"] <= row["allowed_behind"] for row in rows]
+    of_alpha = [row["share_of_alpha"] <= row["allowed_share"] for row in rows if row["beta"] >= 0.1]
+    verdicts = [
+        verdict(
+            "D + beta R and what alpha charges within max(.02, 5 %) of ten times the steps",
+            f"{sum(reached)} of {len(rows)} sets and betas",
+            all(reached),
+        ),
+        verdict(
+            "alpha's share of D + beta R at most max(.05, 10 %) from beta = .1 on",
+            f"{sum(of_alpha)} of {len(of_alpha)} sets and betas",
+            all(of_alpha),
+        ),
+    ]
+    write("optimum", rows, f"{COMMAND} optimum", runs, verdicts)
+
+
+# Held out
+
+
+def held_out(data, beta, repeat, code):
+    X, y = load(data)
+    strata = None if data in REGRESSION else y
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.25, random_state=repeat, stratify=strata)
+    fitted = model(data, beta=beta, random_state=repeat).fit(X, y)
+    return {"log_likelihood": float(fitted.log_likelihood_samples(X_test, y_test).mean())}
+
+
+def compare_codes(runs):
+    cells = {(run["data"], run["beta"], run["repeat"], run["code"]): run["log_likelihood"] for run in runs}
+    for data in SETS:
+        for beta in HELD_OUT_BETAS:
+            now, before = (
+                np.array([cells[data, beta, repeat, code] for repeat in range(N_REPEATS)]) for code in ("now", "before")
+            )
+            row = {"data": data, "beta": beta, "before": float(before.mean()), "now": float(now.mean())}
+            yield row | {"gain": float((now - before).mean()), "standard_error": standard_error(now - before)}
+
+
+def held_out_verdicts(rows):
+    by_beta = {beta: [row for row in rows if row["beta"] == beta] for beta in HELD_OUT_BETAS}
+    means = {beta: np.mean([row["gain"] for row in of]) for beta, of in by_beta.items()}
+    errors = {beta: np.sqrt(np.sum([row["standard_error"] ** 2 for row in of])) / len(of) for beta, of in by_beta.items()}
+    level = all(means[beta] > -errors[beta] for beta in HELD_OUT_BETAS)
+    cells = all(row["gain"] > -4 * row["standard_error"] for row in rows)
+    found = ", ".join(f"{means[beta]:+.3f} ± {errors[beta]:.3f} at {beta:g}" for beta in HELD_OUT_BETAS)
+    yield verdict("held-out log-likelihood no worse than before at any of eight betas", found, level and cells)
+    better = all(means[beta] > 0 for beta in HELD_OUT_BETAS if beta >= 0.03)
+    yield verdict("better in the mean from beta = .03 on", "see above", better)
+
+
+def held_outs(code):
+    wanted = [
+        {"data": data, "beta": beta, "repeat": repeat, "code": code}
+        for data in SETS
+        for beta in HELD_OUT_BETAS
+        for repeat in range(N_REPEATS)
+    ]
+    complete("held_out", f"{COMMAND} held_out", held_out, wanted, n_jobs=2)
+    runs = stored_result("held_out")["runs"]
+    if {run["code"] for run in runs} == {"before", "now"}:
+        rows = list(compare_codes(runs))
+        write("held_out", rows, f"{COMMAND} held_out", runs, [*held_out_verdicts(rows)])
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("optimum", "held_out"))
+    parser.add_argument("code", choices=("before", "now"), nargs="?", default="now")
+    given = parser.parse_args()
+    optima() if given.part == "optimum" else held_outs(given.code)
