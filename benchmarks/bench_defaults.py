@@ -1,18 +1,24 @@
-"""What each default buys: one changed at a time, on the tuning sets alone.
+"""What each default buys, and what the defaults do on problems on which they once went wrong.
 
-The defaults were chosen on these sets and on no other. A row is one change; its figures are geometric means over the
-sets of the ratios to the defaults on the same splits: of the log loss in classification, of exp(NLL) in regression.
-``python benchmarks/bench_defaults.py``
+``python benchmarks/bench_defaults.py changes``: one default changed at a time, on the tuning sets alone. The defaults
+were chosen on these sets and on no other. A row is one change; its figures are geometric means over the sets of the
+ratios to the defaults on the same splits: of the log loss in classification, of exp(NLL) in regression.
+``python benchmarks/bench_defaults.py problems``: the defaults on the problems of generators.py, beside an oracle.
 """
 
+import argparse
 from operator import itemgetter
 
+import generators
 import numpy as np
 from datasets import TUNING_REGRESSION_SETS, TUNING_SETS, classification, regression
-from experiment import complete, write
+from experiment import complete, verdict, write
+from scipy.stats import norm
 from scoring import classification as score_classification
+from scoring import means, probabilities, standard_error
 from scoring import regression as score_regression
-from scoring import standard_error
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import average_precision_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, RobustScaler
@@ -20,6 +26,9 @@ from sklearn.preprocessing import FunctionTransformer, RobustScaler
 from skvib import VIBClassifier, VIBRegressor
 
 COMMAND = "python benchmarks/bench_defaults.py"
+
+# Changes
+
 FOLDS = {"letter": 1, "phoneme": 2, "digits": 2, "vehicle": 3, "credit-g": 3, "concrete": 3, "wine-quality-red": 3}
 CHANGES = {
     "the defaults": {},
@@ -120,10 +129,146 @@ def summary(runs, change):
     return row
 
 
-def main():
-    runs = complete("defaults", COMMAND, run, list(settings()), n_jobs=2)
-    write("defaults", [summary(runs, change) for change in CHANGES if change != "the defaults"], COMMAND, runs)
+def changes():
+    runs = complete("defaults", f"{COMMAND} changes", run, list(settings()), n_jobs=2)
+    rows = [summary(runs, change) for change in CHANGES if change != "the defaults"]
+    write("defaults", rows, f"{COMMAND} changes", runs)
+
+
+# Problems
+
+INTERVAL = 0.9
+# problem: (its function, arguments, seeds)
+REGRESSION_PROBLEMS = {
+    "sine": (generators.sine, {}, 10),
+    "zero-inflated": (generators.zero_inflated, {}, 10),
+    "smooth, no noise": (generators.smooth_table, {}, 5),
+} | {
+    f"{n_rows} rows, noise {kind}": (generators.noisy_regression, {"kind": kind, "n_rows": n_rows}, 20)
+    for n_rows in (100, 300)
+    for kind in generators.NOISES
+}
+CLASSIFICATION_PROBLEMS = {
+    f"100 rows, {n_classes} near-linear classes": (generators.near_linear_classes, {"n_classes": n_classes}, 20)
+    for n_classes in (2, 5)
+} | {
+    "rare flags": (generators.rare_flags, {}, 20),
+    "rare class": (generators.rare_class, {}, 10),
+    "noisy mixtures": (generators.noisy_mixtures, {}, 5),
+}
+PROBLEMS = REGRESSION_PROBLEMS | CLASSIFICATION_PROBLEMS
+
+
+class RidgeWithConstantNoise:
+    """The oracle of a linear truth."""
+
+    def fit(self, X, y):
+        self.mean = RidgeCV(np.geomspace(1e-2, 1e3, 20)).fit(X, y)
+        freedom = max(len(y) - X.shape[1] - 1, 1)
+        self.scale = np.sqrt(np.sum((y - self.mean.predict(X)) ** 2) / freedom)
+        return self
+
+    def predict(self, X, quantiles=None):
+        mean = self.mean.predict(X)
+        return mean if quantiles is None else mean[:, None] + self.scale * norm.ppf(quantiles)
+
+    def log_likelihood_samples(self, X, y):
+        return norm.logpdf(y, self.mean.predict(X), self.scale)
+
+
+METHODS = {
+    True: {
+        "VIB": lambda seed: VIBRegressor(random_state=seed),
+        "VIB, constant noise": lambda seed: VIBRegressor(noise="homoscedastic", random_state=seed),
+        "oracle": lambda seed: RidgeWithConstantNoise(),
+    },
+    False: {
+        "VIB": lambda seed: VIBClassifier(random_state=seed),
+        "oracle": lambda seed: LogisticRegression(max_iter=2000),
+    },
+}
+
+
+def run_problem(problem, method, seed):
+    make, arguments, _ = PROBLEMS[problem]
+    X, y, X_test, y_test = make(seed, **arguments)
+    is_regression = problem in REGRESSION_PROBLEMS
+    model = METHODS[is_regression][method](seed).fit(X, y)
+    if not is_regression:
+        p = model.predict_proba(X_test)
+        figures = probabilities(model.classes_, p, y_test, generators.N_BINS)
+        if p.shape[1] == 2:
+            figures["average_precision"] = float(average_precision_score(y_test, p[:, 1]))
+        return figures
+    low, high = model.predict(X_test, quantiles=[(1 - INTERVAL) / 2, (1 + INTERVAL) / 2]).T
+    error = np.mean((model.predict(X_test) - y_test) ** 2)
+    likelihood = model.log_likelihood_samples(X_test, y_test).mean()
+    return {
+        "rmse": float(np.sqrt(error)),
+        "r2": float(1 - error / y_test.var()),
+        "log_likelihood": float(likelihood),
+        "covered": float(np.mean((low <= y_test) & (y_test <= high))),
+        "worse_than_a_constant": int(likelihood < norm.logpdf(y_test, y.mean(), y.std()).mean()),
+    }
+
+
+def problem_settings():
+    for problem, (_, _, n_seeds) in PROBLEMS.items():
+        for method in METHODS[problem in REGRESSION_PROBLEMS]:
+            for seed in range(n_seeds):
+                yield {"problem": problem, "method": method, "seed": seed}
+
+
+def problem_rows(runs):
+    for problem in PROBLEMS:
+        for method in METHODS[problem in REGRESSION_PROBLEMS]:
+            own = [run for run in runs if (run["problem"], run["method"]) == (problem, method)]
+            row = {"problem": problem, "method": method, "seeds": len(own), **means(own, ("problem", "method", "seed"))}
+            if "worse_than_a_constant" in row:
+                row["worse_than_a_constant"] = sum(run["worse_than_a_constant"] for run in own)
+            yield row
+
+
+def problem_verdicts(rows):
+    of = {(row["problem"], row["method"]): row for row in rows}
+
+    def compare(target, problem, figure, holds, rival="oracle"):
+        ours, its = of[problem, "VIB"][figure], of[problem, rival][figure]
+        return verdict(f"{problem}: {target}", f"{ours:.3f}, {rival} {its:.3f}", holds(ours, its))
+
+    yield compare(
+        "RMSE at most 1.3 times that of constant noise",
+        "sine",
+        "rmse",
+        lambda ours, its: ours <= 1.3 * its,
+        "VIB, constant noise",
+    )
+    yield compare("R² at least .83", "zero-inflated", "r2", lambda ours, its: ours >= 0.83)
+    for n_rows in (100, 300):
+        names = [f"{n_rows} rows, noise {kind}" for kind in generators.NOISES]
+        covered = [of[name, "VIB"]["covered"] for name in names]
+        found = f"{np.mean(covered):.3f}, the least {min(covered):.3f}"
+        target = f"{n_rows} rows: 90 % intervals cover 88 to 92 % in the mean of four kinds of noise, none below 80 %"
+        yield verdict(target, found, 0.88 <= np.mean(covered) <= 0.92 and min(covered) >= 0.8)
+        worse, its = (sum(of[name, method]["worse_than_a_constant"] for name in names) for method in ("VIB", "oracle"))
+        target = f"{n_rows} rows: worse than a constant Gaussian in at most the oracle's count + 4 of 80"
+        yield verdict(target, f"{worse}, oracle {its}", worse <= its + 4)
+    for n_classes in (2, 5):
+        name = f"100 rows, {n_classes} near-linear classes"
+        yield compare("ECE at most the oracle's + .03", name, "ece", lambda ours, its: ours <= its + 0.03)
+    yield compare("log loss within .02 of the oracle's", "rare flags", "log_loss", lambda ours, its: ours <= its + 0.02)
+    yield compare("average precision at least .75", "rare class", "average_precision", lambda ours, its: ours >= 0.75)
+    yield compare("log loss level with the oracle's", "noisy mixtures", "log_loss", lambda ours, its: ours <= its)
+
+
+def problems():
+    runs = complete("default_problems", f"{COMMAND} problems", run_problem, list(problem_settings()), n_jobs=2)
+    rows = list(problem_rows(runs))
+    write("default_problems", rows, f"{COMMAND} problems", runs, [*problem_verdicts(rows)])
 
 
 if __name__ == "__main__":
-    main()
+    parts = {"changes": changes, "problems": problems}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()

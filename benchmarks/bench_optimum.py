@@ -1,9 +1,9 @@
 """How near fits come to the optimum of D + beta R, what `alpha` adds to it, and what held-out rows say.
 
-``python benchmarks/bench_optimum.py optimum`` compares fits of all rows at the defaults with references of ten times the
-steps, the best of three step sizes: with the same `alpha`, and with none. All in nats.
-``python benchmarks/bench_optimum.py held_out now`` scores fits at the defaults on rows held out, at eight betas; with
-``before`` in place of ``now`` and the PYTHONPATH of an older checkout it makes what is compared with (commit bec3e70).
+``python benchmarks/bench_optimum.py optimum`` compares fits of all rows at the defaults with references of ten times
+the steps, the best of three step sizes: with the same `alpha`, and with none. All in nats.
+``python benchmarks/bench_optimum.py held_out now`` scores fits at the defaults on rows held out, at eight betas;
+with ``before`` in place of ``now`` and the PYTHONPATH of an older checkout it makes what is compared with (bec3e70).
 Both read vehicle and concrete from the folder that SKVIB_DATA names.
 """
 
@@ -61,7 +61,7 @@ def charged(fitted):
         if name.endswith("weight") and len(shape) > 1
     )
     n = fitted._n_seen
-    return float(fitted.alpha / n * (1 + 200 / max(n, 100)) / (1 + 100 * fitted.beta) / 2 * squares)
+    return float(fitted.alpha / n * (1 + 200 / max(n, 100)) / (1 + fitted.beta / 0.03) / 2 * squares)
 
 
 def optimum_settings():
@@ -145,7 +145,9 @@ def compare_codes(runs):
 def held_out_verdicts(rows):
     by_beta = {beta: [row for row in rows if row["beta"] == beta] for beta in HELD_OUT_BETAS}
     means = {beta: np.mean([row["gain"] for row in of]) for beta, of in by_beta.items()}
-    errors = {beta: np.sqrt(np.sum([row["standard_error"] ** 2 for row in of])) / len(of) for beta, of in by_beta.items()}
+    errors = {
+        beta: np.sqrt(np.sum([row["standard_error"] ** 2 for row in of])) / len(of) for beta, of in by_beta.items()
+    }
     level = all(means[beta] > -errors[beta] for beta in HELD_OUT_BETAS)
     cells = all(row["gain"] > -4 * row["standard_error"] for row in rows)
     found = ", ".join(f"{means[beta]:+.3f} ± {errors[beta]:.3f} at {beta:g}" for beta in HELD_OUT_BETAS)

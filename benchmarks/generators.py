@@ -84,21 +84,21 @@ def rare_class(seed, n_rows=10_000, n_test=20_000, n_positive=40):
 
     def part(size, positives):
         X, y = rng.normal(size=(size, 20)), np.zeros(size, dtype=int)
-        score = X[:, :5].sum(axis=1) + 0.5 * rng.logistic(size=size)
+        score = X[:, :5].sum(axis=1) + 0.2 * rng.logistic(size=size)
         y[np.argsort(-score)[:positives]] = 1
         return X, y
 
     return *part(n_rows, n_positive), *part(n_test, n_positive * n_test // n_rows)
 
 
-def noisy_mixtures(seed, n_rows=3500, n_test=5000, n_columns=40, spread=1.0):
-    """Three classes, each a mixture of three normals in 40 columns, that overlap."""
+def noisy_mixtures(seed, n_rows=3500, n_test=5000, n_columns=40, distance=4.0):
+    """Three normal classes in 40 columns that overlap, and a twentieth of the labels drawn at random."""
     rng = np.random.default_rng(seed)
-    centers = spread * rng.normal(size=(3, 3, n_columns)) / np.sqrt(n_columns) * 2.5
-    y, part = rng.integers(3, size=n_rows + n_test), rng.integers(3, size=n_rows + n_test)
-    X = centers[y, part] + rng.normal(size=(len(y), n_columns))
-    flipped = rng.uniform(size=len(y)) < 0.1
-    return split(X, np.where(flipped, rng.integers(3, size=len(y)), y), n_rows)
+    centers = distance * rng.normal(size=(3, n_columns)) / np.sqrt(2 * n_columns)
+    y = rng.integers(3, size=n_rows + n_test)
+    X = centers[y] + rng.normal(size=(len(y), n_columns))
+    is_drawn = rng.uniform(size=len(y)) < 0.05
+    return split(X, np.where(is_drawn, rng.integers(3, size=len(y)), y), n_rows)
 
 
 def spiky(seed, n_rows=2000, n_columns=12):

@@ -30,13 +30,13 @@ def classification(model, X_train, y_train, X_test, y_test):
     return {**probabilities(model.classes_, model.predict_proba(X_test), y_test), "seconds": seconds}
 
 
-def probabilities(classes, predicted, y):
+def probabilities(classes, predicted, y, n_bins=15):
     # float32 probabilities sum to one but for rounding
     predicted = predicted / predicted.sum(axis=1, keepdims=True, dtype=np.float64)
     return {
         "log_loss": float(log_loss(y, predicted, labels=classes)),
         "accuracy": float(np.mean(classes[predicted.argmax(axis=1)] == y)),
-        "ece": float(calibration_error(y, predicted)),
+        "ece": float(calibration_error(y, predicted, n_bins=n_bins)),
         "brier": float(np.mean(np.sum((predicted - (y[:, None] == classes)) ** 2, axis=1))),
     }
 

@@ -12,7 +12,6 @@ from skvib.nn.layers import SparseRows
 from skvib.nn.problem import Rows, Training
 from skvib.nn.trainer import train
 
-
 N_EVALUATED = 2048  # rows
 
 

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from statistics import fmean
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -27,7 +26,7 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 CHUNK_ROWS = 512
-RELIEF = 0.01  # the beta that halves the penalty
+RELIEF = 0.03  # the beta that halves the penalty
 FEW_ROWS, FEWEST_ROWS = 200, 100
 # what was a standardised column u is now ratio * u + shift
 Change = tuple[Tensor, Tensor]
@@ -94,7 +93,8 @@ class Problem:
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
-    coefficients. Its fits are evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says that the seed was chosen by nobody.
+    coefficients. Its fits are evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says
+    that the seed was chosen by nobody.
 
     The networks of a stack share every field but what its `in_common` leaves out.
     """
@@ -118,8 +118,11 @@ class Problem:
 
     @property
     def unpriced_penalty(self) -> float:
-        """The penalty that remains where beta charges what a network could overfit by; of a path, the mean."""
-        return self.penalty * fmean(1.0 / (1.0 + beta / RELIEF) for beta in self.betas)
+        """The penalty that remains where beta charges what a network could overfit by.
+
+        A path has that of its least beta: at others its gates are free to make up for it.
+        """
+        return self.penalty / (1.0 + min(self.betas) / RELIEF)
 
     def seed_of(self, epoch: int) -> int:
         """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
