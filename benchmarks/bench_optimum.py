@@ -19,7 +19,7 @@ from skvib import VIBClassifier, VIBRegressor
 
 COMMAND = "python benchmarks/bench_optimum.py"
 REGRESSION = "diabetes", "concrete"
-SETS = "wine", "breast_cancer", "digits", "vehicle", *REGRESSION
+SETS = "wine", "breast_cancer", "vehicle", *REGRESSION, "digits"
 BETAS = 0.01, 0.1, 0.3
 HELD_OUT_BETAS = 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 0.5
 STEP_SIZES = 3e-3, 6e-3, 1.2e-2

@@ -1,5 +1,6 @@
 """BetaSearchCV, a GridSearchCV over beta whose fits are trained together, and one_standard_error, for any search."""
 
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
@@ -131,6 +132,16 @@ def _no_finite_score(results, metric):
     error.splits = [int(name.removeprefix("split")) for name in failed]
     error.params = results["params"][0]
     return error
+
+
+def _warn_of_an_end(beta):
+    """Say it if the chosen beta is an end of the default grid: a peak of the scores is inside."""
+    advice = {
+        BETAS[0]: "any smaller one may do as well, and the network as without a bottleneck",
+        BETAS[-1]: "the code carries nothing, so compare with a linear model: there may be little to learn",
+    }
+    if beta in advice:
+        warnings.warn(f"The chosen beta, {beta:g}, is an end of the grid: {advice[beta]}.", UserWarning, stacklevel=3)
 
 
 def _chosen_has(method):
@@ -274,6 +285,8 @@ class BetaSearchCV(GridSearchCV):
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
+        if self.param_grid is None and hasattr(self, "best_params_"):
+            _warn_of_an_end(self.best_params_[names[0]])
         return self
 
     def _explain(self, error, X, y, groups):

@@ -40,6 +40,7 @@ def test_the_default_search_is_over_thirteen_betas_by_log_loss(iris):
     assert search.predict_proba(iris[0]).shape == (150, 3)
 
 
+@pytest.mark.filterwarnings("ignore:The chosen beta")  # digits hold little noise
 def test_both_methods_choose_nearly_the_same():
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
@@ -48,6 +49,13 @@ def test_both_methods_choose_nearly_the_same():
         search = BetaSearchCV(VIBClassifier(**FAST | {"latent_dim": 8}), method=method, cv=3)
         scores.append(search.fit(X_train, y_train).score(X_test, y_test))
     assert scores[0] == pytest.approx(scores[1], abs=0.08)
+
+
+@pytest.mark.parametrize(("sign", "advice"), [(1, "linear model"), (-1, "smaller one may do")])
+def test_an_end_of_the_grid_is_said(sign, advice, iris):
+    search = BetaSearchCV(VIBClassifier(**FAST | {"max_iter": 3}), cv=2, scoring=lambda vib, X, y: sign * vib.beta)
+    with pytest.warns(UserWarning, match=f"The chosen beta, .*end of the grid.*{advice}"):
+        search.fit(*iris)
 
 
 def test_the_exact_method_is_grid_search(iris):

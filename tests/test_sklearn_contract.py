@@ -15,6 +15,7 @@ pytestmark = [
     # a search whose fits or scores fail warns before it raises
     pytest.mark.filterwarnings("ignore:(Scoring failed|\\s*\\d+ fits failed|One or more of the test scores)"),
     pytest.mark.filterwarnings("ignore:invalid value encountered in cast"),
+    pytest.mark.filterwarnings("ignore:The chosen beta"),
 ]
 
 # scikit-learn runs these on its own estimators, and check_estimator omits them
