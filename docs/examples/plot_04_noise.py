@@ -103,7 +103,7 @@ for scale in SCALES:
 # The price that noise asks for
 # -----------------------------
 # Each curve is one training. Circles mark the beta that the validation rows choose. It
-# is the larger, the noisier the pixels; wrong labels move it little here, since early
+# is the larger, the noisier the pixels; wrong labels do not raise it here, since early
 # stopping ends the training before they are remembered.
 of_pixels = [path.choose() for path, _ in pixel_paths.values()]
 of_labels = [path.choose() for path in label_paths.values()]
@@ -115,7 +115,7 @@ print(
 )
 assert of_pixels == sorted(of_pixels)
 assert of_pixels[-1] > 10 * of_pixels[0]
-assert max(of_labels) < 1e-3
+assert max(of_labels) == of_labels[0]
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 shown = [
     [
