@@ -270,5 +270,5 @@ def problems():
 if __name__ == "__main__":
     parts = {"changes": changes, "problems": problems}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=parts)
+    parser.add_argument("part", choices=parts, nargs="?", default="changes")
     parts[parser.parse_args().part]()

@@ -101,15 +101,6 @@ def noisy_mixtures(seed, n_rows=3500, n_test=5000, n_columns=40, distance=4.0):
     return split(X, np.where(is_drawn, rng.integers(3, size=len(y)), y), n_rows)
 
 
-def spiky(seed, n_rows=2000, n_columns=12):
-    """Columns of heavy tails, mostly 0, and a label by their logarithms."""
-    rng = np.random.default_rng(seed)
-    amounts = np.exp(1.5 * rng.normal(size=(n_rows, n_columns)))
-    X = np.where(rng.uniform(size=amounts.shape) < 0.5, amounts, 0.0)
-    score = np.log1p(X) @ rng.normal(size=n_columns)
-    return X, sampled(np.column_stack([np.zeros(n_rows), 2 * (score - np.median(score))]), rng)
-
-
 def sampled(logits, rng):
     """A label for each row of logits."""
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)

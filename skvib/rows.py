@@ -231,15 +231,14 @@ def weighted_moments(X, rows, weights, common=None):
     first.
     """
     total = float(weights.sum())
-    values = [np.zeros(X.shape[1:])]
-    values += [_row(X, rows[0])] if common is None else [common]
+    values = [np.zeros(X.shape[1:]), _row(X, rows[0])] if common is None else [common]
     with np.errstate(over="ignore", invalid="ignore"):
         moments = _sparse_moments if sparse.issparse(X) else _dense_moments
         mean, variance, shares = moments(X, rows, weights / total, values)
         mean, deviation = _settled(mean, np.sqrt(variance))
-    is_zero = shares[0] >= shares[1] if common is None else np.zeros(X.shape[1:], dtype=bool)
-    share = np.where(is_zero, *shares)
-    return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, np.where(is_zero, *values)).checked()
+    most = np.argmax(shares, axis=0)[None]
+    share, common = (np.take_along_axis(np.stack(parts), most, 0)[0] for parts in (shares, values))
+    return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, common).checked()
 
 
 def _row(X, row):

@@ -124,16 +124,11 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
 
-    Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw), and where s
-    is large the mean has hardly a gradient, is not learned, and s stays large. So training begins with gradients times
-    s^1.5 (s^2 would be those of a squared error), and this power falls to 0 (after Seitzer et al. 2022, who keep it).
+    Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).
     """
 
     heteroscedastic: ClassVar[bool] = False
-    _power = 0.0
-
-    def set_progress(self, progress: float) -> None:
-        self._power = FIRST_POWER * (1.0 - progress) if self.heteroscedastic else 0.0
+    _power = 0.0  # of s, with which gradients are multiplied
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
@@ -192,9 +187,17 @@ class Gaussian(Likelihood):
 
 
 class HeteroscedasticGaussian(Gaussian):
-    """A Gaussian whose noise is a function of z."""
+    """A Gaussian whose noise is a function of z.
+
+    Where s is large the mean has hardly a gradient, is not learned, and s stays large. So training begins with
+    gradients times s^1.5 (s^2 would be those of a squared error), and this power falls to 0 (after Seitzer et al. 2022,
+    who keep it).
+    """
 
     heteroscedastic = True
+
+    def set_progress(self, progress: float) -> None:
+        self._power = FIRST_POWER * (1.0 - progress)
 
 
 def _inverse_softplus(scale: Tensor) -> Tensor:

@@ -98,6 +98,9 @@ class _Stack:
         like = self.weights.values
         self.betas = like.new_tensor([problem.betas for problem in problems])
         self.points = self._points(settings.n_predict_draws)
+        # the more rows, the fewer draws of each: it is their mean that counts
+        n_draws = min(settings.n_predict_draws, max(2, EVALUATION_DRAWS // self.n_steps))
+        self.evaluation_points = self._points(n_draws)
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count, device="cpu").tensor_split(self.n_steps) for count in counts]
         self.penalties = like.new_tensor([[problem.unpriced_penalty] for problem in problems])
@@ -447,10 +450,8 @@ class _Stack:
             values = self.plain_weights.values
             trusted = torch.tensor([[p.reason != "diverged"] for p in self.progress], device=values.device)
             values.copy_(torch.where(trusted, self.best_plain[k], values))
-        # the more rows, the fewer draws of each: it is their mean that counts
-        points = self._points(min(self.settings.n_predict_draws, max(2, EVALUATION_DRAWS // self.n_steps)))
         n_rows = self.problems[0].n_evaluated
-        distortion, rates = distortion_and_rates(network, self.pool, points, self.generators, n_rows)
+        distortion, rates = distortion_and_rates(network, self.pool, self.evaluation_points, self.generators, n_rows)
         return [
             Fit(
                 self._plain_weights_of(m),
