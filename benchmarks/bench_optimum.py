@@ -16,7 +16,7 @@ from scoring import standard_error
 from sklearn.model_selection import train_test_split
 
 from skvib import VIBClassifier, VIBRegressor
-from skvib.nn.problem import RELIEF, penalty_of
+from skvib.nn.problem import RELIEF
 
 COMMAND = "python benchmarks/bench_optimum.py"
 REGRESSION = "diabetes", "concrete"
@@ -61,7 +61,7 @@ def charged(fitted):
         for part, (name, shape) in zip(parts, fitted._layout, strict=True)
         if name.endswith("weight") and len(shape) > 1
     )
-    return float(penalty_of(fitted.alpha, fitted._n_seen) / (1 + fitted.beta / RELIEF) / 2 * squares)
+    return float(fitted._penalty() / (1 + fitted.beta / RELIEF) / 2 * squares)
 
 
 def optimum_settings():

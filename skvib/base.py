@@ -10,11 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import (
-    BaseEstimator,
-    _fit_context,
-    is_classifier,
-)
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
@@ -151,6 +147,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _entropy(self, targets, weights):
         """H(Y) in nats: the loss of a code that says nothing; None if it bounds nothing."""
 
+    def _diversity_of(self, targets, weights):
+        """How much the targets differ, as a share of the most that they could."""
+        return 1.0
+
     def _learn_scale(self, targets, weights):
         """Set the scale of the encoded targets."""
 
@@ -228,6 +228,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             rows, weights, validation = model._split(X, targets, rows, weights, twins, factors)
         weights = weighed(weights, factors[rows])
         if not continues:
+            model._diversity = 1.0 if incremental else model._diversity_of(targets[rows], weights)
             model._learn_inputs(X, rows, weights)
             model._learn_scale(targets[rows], weights)
         model._count(X, targets, rows, weights, continues, incremental)
@@ -249,7 +250,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                         latent_dim=self.latent_dim,
                         seed=model._seed,
                         n_steps=model._n_steps_of(len(rows)),
-                        penalty=penalty_of(self.alpha, max(model._weight_seen, model._n_seen)),
+                        penalty=model._penalty(),
                         any_seed=self.random_state is None,
                         validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
                         encoder=model._encoder,
@@ -407,8 +408,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             inputs = change(before, after, scale, self._x_scale)
         outputs = self._follow_targets(targets[rows], weights)
         if is_settled and (inputs or outputs):
-            changes = map(_tensors, (inputs, outputs))
-            self._weights = restandardized(self._state(), self._bare_network(), *changes).numpy()
+            self._weights = restandardized(self._state(), self._bare_network(), inputs, outputs).numpy()
+
+    def _penalty(self):
+        return penalty_of(self.alpha, max(self._weight_seen, self._n_seen), getattr(self, "_diversity", 1.0))
 
     def _to_tensors(self, X, targets, rows, weights, mean_weight):
         """Standardised float32 Rows for training."""
@@ -501,7 +504,3 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _tensors(change):
-    return change and tuple(torch.from_numpy(part) for part in change)

@@ -315,6 +315,15 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def _likelihood(self):
         return "bernoulli" if self._is_multilabel else "categorical"
 
+    def _diversity_of(self, targets, weights):
+        """Gini's index over that of labels equally frequent; of a multilabel target the mean over its columns."""
+        if self._is_multilabel:
+            p = np.average(targets, axis=0, weights=weights)
+            return float(np.mean(4.0 * p * (1.0 - p)))
+        p = np.bincount(targets, weights) / weights.sum()
+        n_labels = len(self.classes_)
+        return float((1.0 - np.sum(p**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
+
     def _entropy(self, targets, weights):
         """Plug-in entropy of the labels, summed over the columns of a multilabel target."""
         if self._is_multilabel:

@@ -593,7 +593,7 @@ def test_each_option_learns(estimator, changes, data):
     X = StandardScaler().fit_transform(X)
     model = clone(estimator).set_params(**{"max_iter": 60} | changes).fit(X, y)
     assert model.history_["loss"][-1] < model.history_["loss"][0]
-    assert model.score(X, y) > (0.69 if isinstance(model, VIBClassifier) else 0.2)
+    assert model.score(X, y) >= (0.7 if isinstance(model, VIBClassifier) else 0.2)
 
 
 @both

@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from sklearn.metrics import average_precision_score, log_loss
 
 from skvib import VIBClassifier, VIBRegressor, calibration_error
 from skvib.rows import weighted_moments
@@ -76,6 +76,29 @@ def test_a_rare_flag_does_not_drown_its_row():
         ours.append(log_loss(y_test, VIBClassifier(random_state=0).fit(X, y).predict_proba(X_test)))
         oracle.append(log_loss(y_test, LogisticRegression().fit(X, y).predict_proba(X_test)))
     assert np.mean(ours) < np.mean(oracle) + 0.05
+
+
+def test_a_rare_class_is_ranked_nearly_as_a_linear_model_ranks_it():
+    precisions = []
+    for seed in range(2):
+        X, y, X_test, y_test = generators.rare_class(seed)
+        models = VIBClassifier(random_state=seed), LogisticRegression()
+        precisions.append([average_precision_score(y_test, m.fit(X, y).predict_proba(X_test)[:, 1]) for m in models])
+    ours, oracle = np.mean(precisions, axis=0)
+    assert ours > oracle - 0.1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_whose_labels_are_nearly_all_the_same_count_as_few():
+    rng = np.random.default_rng(0)
+    X, is_rare = rng.normal(size=(2000, 3)), np.arange(2000) < 20
+    penalties = {}
+    for name, y in (("even", np.arange(2000) % 2), ("rare", is_rare), ("labels", np.c_[is_rare, is_rare])):
+        penalties[name] = VIBClassifier(max_iter=1, early_stopping=False).fit(X, y)._penalty()
+    balanced = VIBClassifier(max_iter=1, early_stopping=False, class_weight="balanced").fit(X, is_rare)
+    assert penalties["rare"] == pytest.approx(penalties["labels"])
+    assert penalties["rare"] > 2 * penalties["even"]
+    assert balanced._penalty() == pytest.approx(penalties["even"])
 
 
 @pytest.mark.parametrize("usual", [0.0, 1.0, -999.0])

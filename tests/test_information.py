@@ -391,7 +391,7 @@ def test_planes_of_lists_paths_and_searches(two_of_four):
 
 def test_a_path_of_pipelines_keeps_its_rows(two_of_four):
     X, y, X_test, y_test = two_of_four
-    model = make_pipeline(StandardScaler(), VIBClassifier(**FAST | {"max_iter": 20}))
+    model = make_pipeline(StandardScaler(), VIBClassifier(**FAST | {"max_iter": 10}))
     path = beta_path(model, X[:200] + 5.0, y[:200], betas=2, X_val=X_test[:100] + 5.0, y_val=y_test[:100])
     restored = pickle.loads(pickle.dumps(path))
     plane = information_plane(restored)

@@ -31,7 +31,7 @@ def digits_path(digits):
 def test_rate_falls_and_distortion_rises_with_beta(digits_path):
     assert digits_path.betas == pytest.approx(np.geomspace(1e-5, 1, 7))
     assert (np.diff(digits_path.rate) < 0).all()
-    assert (np.diff(digits_path.distortion) > -0.001).all()
+    assert (np.diff(digits_path.distortion) > 0).all()
     assert digits_path.latent_rates.shape == (7, 4)
     np.testing.assert_allclose(digits_path.latent_rates.sum(axis=1), digits_path.rate, rtol=1e-6)
     assert digits_path.n_active.tolist() == (digits_path.latent_rates > 0.01).sum(axis=1).tolist()
@@ -41,6 +41,7 @@ def test_a_path_is_as_good_as_fits_of_their_own(digits, digits_path):
     X, X_val, y, y_val = digits
     exact = beta_path(VIBClassifier(**FAST), X, y, betas=7, X_val=X_val, y_val=y_val, method="exact")
     loss, expected = (path.distortion + path.betas * path.rate for path in (digits_path, exact))
+    # at large betas a path has more of alpha to pay than fits of their own
     assert (loss[:-2] < 1.02 * expected[:-2] + 0.01).all()
     assert (loss[-2:] < expected[-2:] + 0.1).all()
     best = exact.log_likelihoods.argmax()

@@ -165,6 +165,7 @@ def test_grids_of_several_parameters_and_a_beta_of_zero(iris):
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:The chosen beta")
 def test_a_vib_step_in_the_middle_is_found(iris):
     model = make_pipeline(StandardScaler(), VIBClassifier(**FAST), KNeighborsClassifier())
     search = BetaSearchCV(model, cv=3).fit(*iris)

@@ -29,6 +29,14 @@ def test_one_pass_over_digits_is_no_worse_than_that_of_mlp_classifier(size):
     assert ours > max(theirs - 0.03, 0.88)
 
 
+def test_one_pass_row_by_row_trains_a_linear_encoder():
+    X, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(y))
+    X, y = X[order], y[order]
+    model = VIBClassifier(hidden_layer_sizes=(), random_state=0)
+    assert one_pass(model, X[:1200], y[:1200], 1, classes=range(10)).score(X[1200:], y[1200:]) > 0.88
+
+
 @pytest.mark.parametrize("size", [1, 20, 100, 500])
 def test_one_pass_over_diabetes_is_no_worse_than_that_of_mlp_regressor(size, diabetes):
     X, y = diabetes

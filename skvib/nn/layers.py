@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 aten = torch.ops.aten
-KNOT_SPACING = 1.0  # nats of log beta
+KNOT_SPACING = 0.5  # nats of log beta, where beta is small
+DENSER = 4.0  # how much denser the knots lie near beta = 1: up to there a rate falls as fast as 1 / (1 - beta)
 BUMP_WIDTH = 0.7  # in spacings of the knots
 N_GROUPS = 16  # betas of a batch
 GATE_SPEED = 10.0  # Adam moves every parameter alike, but from one end of a path to the other a gate has far to go
@@ -114,7 +115,7 @@ class SharedByRows:
 
 
 class ConditionedOnBeta:
-    """Values (M, n_values, n) at knots, even in log beta, between which normalised Gaussian bumps interpolate.
+    """Values (M, n_values, n) at knots of log beta, between which normalised Gaussian bumps interpolate.
 
     Row r of a batch has the beta of group r modulo N_GROUPS, so the rows are a multiple of N_GROUPS: values
     of a few groups cost less than those of all rows. `condition` sets the groups' betas.
@@ -122,12 +123,14 @@ class ConditionedOnBeta:
 
     def __init__(self, log_range: tuple[float, float]) -> None:
         self.log_range = log_range
-        self.n_values = 2 + int((log_range[1] - log_range[0]) / KNOT_SPACING)
+        ends = torch.tensor(log_range, dtype=torch.float64, device="cpu")
+        self._ends = tuple(_place(ends).tolist())
+        self.n_values = 2 + int((self._ends[1] - self._ends[0]) / KNOT_SPACING)
 
     def basis(self, log_beta: Tensor) -> Tensor:
         """Positive weights of the knots that sum to one, (..., n_values)."""
-        knots = torch.linspace(*self.log_range, self.n_values, dtype=log_beta.dtype, device=log_beta.device)
-        distances = (log_beta.unsqueeze(-1) - knots) / (BUMP_WIDTH * (knots[1] - knots[0]))
+        knots = torch.linspace(*self._ends, self.n_values, dtype=log_beta.dtype, device=log_beta.device)
+        distances = (_place(log_beta).unsqueeze(-1) - knots) / (BUMP_WIDTH * (knots[1] - knots[0]))
         return torch.softmax(-0.5 * distances.square(), -1)
 
     def condition(self, log_beta: Tensor) -> None:
@@ -143,6 +146,11 @@ class ConditionedOnBeta:
 
     def gather(self, grad: Tensor, out: Tensor) -> None:
         torch.bmm(self._mix.mT, grouped(grad).sum(1), out=out)
+
+
+def _place(log_beta: Tensor) -> Tensor:
+    """Where a beta lies on the axis on which the knots are even."""
+    return log_beta + DENSER * log_beta.exp().clamp_max(1.0)
 
 
 def grouped(rows: Tensor) -> Tensor:

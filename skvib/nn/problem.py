@@ -28,8 +28,8 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine"
 CHUNK_ROWS = 512
 RELIEF = 0.03  # the beta that halves the penalty
 FEW_ROWS, FEWEST_ROWS = 200, 100
-# what was a standardised column u is now ratio * u + shift
-Change = tuple[Tensor, Tensor]
+# (ratio, shift), arrays or tensors: what was a standardised column u is now ratio * u + shift
+Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
 History = dict[str, list[float]]
 
@@ -187,12 +187,13 @@ class Training:
         return replace(self, fits=(fit,), state=state)
 
 
-def penalty_of(alpha: float, n_rows: float) -> float:
+def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0) -> float:
     """The penalty of a mean loss over so many rows: the share of a prior's precision alpha, and more of few rows.
 
-    At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn.
+    At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn. Rows whose
+    targets are nearly all the same say less: only `diversity` of them count as rows here.
     """
-    return alpha * (1.0 + FEW_ROWS / max(n_rows, FEWEST_ROWS)) / n_rows
+    return alpha * (1.0 + FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS)) / n_rows
 
 
 def resolve_device(device: str) -> str:

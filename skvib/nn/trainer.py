@@ -11,27 +11,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from skvib.nn.evaluation import distortion_and_rates, mean_log_likelihood
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
 from skvib.nn.network import VIBNetwork, WeightMatrix, in_layout, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.optimizer import Optimizer
 from skvib.nn.problem import Fit, Monitor, Pool, Problem, Settings, State, Training, available_device, pad, stack
 from skvib.nn.progress import Checkpoint, Progress
 
-ADAM = {
-    "fused": True,
-    "amsgrad": False,
-    "beta1": 0.9,
-    "beta2": 0.99,
-    "eps": 1e-8,
-    "weight_decay": 0.0,
-    "maximize": False,
-}
-# Below these nothing but rounding sees weights and Adam's two moments. The penalty would shrink those of dead units for
-# ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
-NEGLIGIBLE = 1e-12, 1e-16, 1e-24
 SWEEP_EVERY = 100  # steps
 VALIDATE_EVERY = 5  # epochs, of a network conditioned on beta: it is as many networks as it has betas
 EVALUATION_DRAWS = 128  # of as many rows as a step takes, to evaluate a fit on its training rows
@@ -103,7 +91,8 @@ class _Stack:
         self.evaluation_points = self._points(n_draws)
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count, device="cpu").tensor_split(self.n_steps) for count in counts]
-        self.penalties = like.new_tensor([[problem.unpriced_penalty] for problem in problems])
+        penalties = like.new_tensor([[problem.unpriced_penalty] for problem in problems])
+        self.optimizer = Optimizer(self.network, self.weights, penalties, self.pool.members)
         self.n_rows = [like.new_tensor([[len(r)] for r in step]) for step in zip(*splits, strict=True)]
         self._start(like)
 
@@ -116,14 +105,13 @@ class _Stack:
         dims = [problem.latent_dim for problem in self.problems]
         self.columns = [self._columns_of(dim) for dim in dims]
         self.plain_columns = [self.plain_weights.columns_of(dim).to(values.device) for dim in dims]
-        self.moments = [torch.zeros_like(values), torch.zeros_like(values)]
         for m, problem in enumerate(self.problems):
             if problem.start is None:
                 self.generators[m].manual_seed(problem.seed_of(0))
                 self.network.initialize(m, self.generators[m])
             else:
                 layout = self.weights.layout_of(problem.latent_dim)
-                for rows, stored in zip((values, *self.moments), problem.start[:3], strict=True):
+                for rows, stored in zip((values, *self.optimizer.moments), problem.start[:3], strict=True):
                     rows[m, self.columns[m]] = in_layout(stored, problem.start.layout, layout).to(rows)
                 self.network.encoder.set_buffers(m, problem.start.buffers)
         start = self.problems[0].start
@@ -131,7 +119,7 @@ class _Stack:
         self.n_total = self.settings.max_iter * self.n_steps
         self.n_warm = 0 if start else math.ceil(self.settings.beta_warmup * self.n_total)
         self.is_fresh = start is None
-        self.step = values.new_tensor(start.n_steps if start else 0, dtype=torch.float32)
+        self.optimizer.step.fill_(start.n_steps if start else 0)
         self.average = values.clone() if self.settings.ema_decay else None
         self.best_plain: list[Tensor | None] = [None] * self.betas.shape[1]
         self.lowest_losses = torch.full_like(self.betas, math.inf)
@@ -210,11 +198,11 @@ class _Stack:
 
     def _state(self, m: int, checkpoint: Checkpoint) -> State:
         """From where network m could go on with these weights."""
-        moments = (self._own(moment, m).cpu() for moment in self.moments)
+        moments = (self._own(moment, m).cpu() for moment in self.optimizer.moments)
         layout, n_epochs = self.weights.layout_of(self.problems[m].latent_dim), self.progress[m].n_epochs
         n_epochs += self.n_epochs_before
         buffers = {name: buffer.cpu() for name, buffer in checkpoint.buffers.items()}
-        return State(checkpoint.weights.cpu(), *moments, layout, buffers, int(self.step), n_epochs)
+        return State(checkpoint.weights.cpu(), *moments, layout, buffers, int(self.optimizer.step), n_epochs)
 
     def _batches(self, epoch: int) -> Iterator[tuple[Batch, Tensor]]:
         """Each problem's rows in an order of its own, spread evenly over the steps, with noise of its own.
@@ -254,32 +242,13 @@ class _Stack:
         return low + (high - low) / N_GROUPS * (strata + stack(drawn))
 
     def _update(self, learning_rate: float, step: int) -> None:
-        """One Adam step (Kingma and Ba 2015), with the gradient of penalty / 2 * ||W||^2; longer for the output."""
-        values, grads = self.weights.values, self.weights.grads
-        penalized = slice(0, self.weights.n_penalized)
-        grads[:, penalized].addcmul_(values[:, penalized], self.penalties)
-        first, second = self.moments
-        speed = self.network.likelihood.output_speed
-        output = [values[:, part] for part in self.weights.output] if speed != 1.0 else []
-        before = [part.clone() for part in output]
-        adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
-        for start, part in zip(before, output, strict=True):
-            torch.lerp(start, part, speed, out=part)
+        self.optimizer.update(learning_rate)
         if self.average is not None:
             # a short training averages over its last tenth, not over its beginning
             decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
-            self.average.lerp_(values, 1.0 - decay)
+            self.average.lerp_(self.weights.values, 1.0 - decay)
         if step % SWEEP_EVERY == 0:
-            self._sweep()
-
-    def _sweep(self) -> None:
-        """Zeros where a number is negligible."""
-        of_weights, *of_moments = NEGLIGIBLE
-        averages = [] if self.average is None else [self.average]
-        for matrix in (self.weights.values, *averages):
-            torch.hardshrink(matrix, of_weights, out=matrix)
-        for moment, floor in zip(self.moments, of_moments, strict=True):
-            torch.hardshrink(moment, floor, out=moment)
+            self.optimizer.sweep(*([] if self.average is None else [self.average]))
 
     def _current(self) -> Tensor:
         """The weights as they stand: the latest, or their moving average."""

@@ -1,0 +1,97 @@
+"""Adam for a stack of networks, with what their layers need beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.optim.adam import adam
+
+from skvib.nn.network import VIBNetwork, WeightMatrix
+from skvib.nn.problem import CHUNK_ROWS, Rows
+
+ADAM = {
+    "fused": True,
+    "amsgrad": False,
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "eps": 1e-8,
+    "weight_decay": 0.0,
+    "maximize": False,
+}
+# Below these nothing but rounding sees weights and Adam's two moments. The penalty would shrink those of dead units for
+# ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
+NEGLIGIBLE = 1e-12, 1e-16, 1e-24
+MOST_COLUMNS = 512  # of inputs that are whitened
+SMALLEST = 1e-9  # variance of a direction, where the mean is 1
+
+
+class Optimizer:
+    """Adam (Kingma and Ba 2015) on the loss plus penalty / 2 * ||W||^2, with one learning rate and three paces.
+
+    The decoder's last layer takes steps `output_speed` times as long as others. A linear encoder takes those that it
+    would take if its inputs were white: along a direction in which they hardly vary, the longer. A network with hidden
+    layers gains nothing by that.
+    """
+
+    def __init__(self, network: VIBNetwork, weights: WeightMatrix, penalties: Tensor, members: Sequence[Rows]) -> None:
+        self.values, self.grads, self.penalties = weights.values, weights.grads, penalties
+        self.penalized, self.output = slice(0, weights.n_penalized), weights.output
+        self.output_speed = network.likelihood.output_speed
+        self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
+        self.step = self.values.new_tensor(0, dtype=torch.float32)
+        self.first = network.linear_encoder()
+        self.whitening = None if self.first is None else _whitening(members, like=self.values)
+
+    def update(self, learning_rate: float) -> None:
+        values, grads = self.values, self.grads
+        grads[:, self.penalized].addcmul_(values[:, self.penalized], self.penalties)
+        output = [values[:, part] for part in self.output] if self.output_speed != 1.0 else []
+        before = [part.clone() for part in output]
+        first, second = self.moments
+        if self.whitening is not None:
+            weight, grad = self.first.data, self.first.grad
+            weight_before = weight.clone()
+            grad.copy_(torch.bmm(self.whitening, grad))
+        adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
+        if self.whitening is not None:
+            weight.copy_(torch.baddbmm(weight_before, self.whitening, weight - weight_before))
+        for start, part in zip(before, output, strict=True):
+            torch.lerp(start, part, self.output_speed, out=part)
+
+    def sweep(self, *averages: Tensor) -> None:
+        """Zeros where a number is negligible, in averages of the weights, too."""
+        of_weights, *of_moments = NEGLIGIBLE
+        for matrix in (self.values, *averages):
+            torch.hardshrink(matrix, of_weights, out=matrix)
+        for moment, floor in zip(self.moments, of_moments, strict=True):
+            torch.hardshrink(moment, floor, out=moment)
+
+
+def _whitening(members: Sequence[Rows], like: Tensor) -> Tensor | None:
+    """C^(-1/2) of each network's inputs, (M, d, d); None if they are sparse or too many."""
+    inputs = members[0].inputs
+    if not isinstance(inputs, Tensor) or not 1 < inputs.shape[1] <= MOST_COLUMNS:
+        return None
+    distinct = {(id(rows.inputs), id(rows.weights)): rows for rows in members}
+    roots = {key: _inverse_root(rows).to(like) for key, rows in distinct.items()}
+    return torch.stack([roots[id(rows.inputs), id(rows.weights)] for rows in members])
+
+
+def _inverse_root(rows: Rows) -> Tensor:
+    """C^(-1/2), where C are the second moments of the inputs over their mean: white inputs of any size keep their pace.
+
+    C is shrunk towards the identity, the more the fewer rows there are.
+    """
+    n, d = rows.inputs.shape
+    identity = torch.eye(d, dtype=torch.float64, device="cpu")
+    moments = torch.zeros_like(identity)
+    for start in range(0, n, CHUNK_ROWS):
+        x, weight = (part[start : start + CHUNK_ROWS].cpu().double() for part in (rows.inputs, rows.weights))
+        moments += (x.mT * weight) @ x
+    size = moments.diagonal().mean()
+    if not size > 0:
+        return identity
+    variances, directions = torch.linalg.eigh(torch.lerp(moments / size, identity, d / (n + d)))
+    return (directions * variances.clamp_min(SMALLEST).rsqrt()) @ directions.mT
