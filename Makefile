@@ -37,7 +37,7 @@ test-oldest: .venv-oldest/installed
 # the short benchmarks, under 15 minutes in all; the others run by name, as benchmarks/README.md says
 bench: .venv/benchmarked
 	.venv/bin/python benchmarks/bench_limits.py
-	.venv/bin/python benchmarks/bench_fit.py
+	.venv/bin/python benchmarks/bench_fit.py epochs
 	.venv/bin/python benchmarks/bench_predict.py
 
 .venv/benchmarked: .venv/installed

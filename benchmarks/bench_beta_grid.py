@@ -2,8 +2,9 @@
 
 ``python benchmarks/bench_beta_grid.py paths`` compares the paths: networks of equal settings over 11 betas, 8000 steps.
 ``winners`` compares the choices of GridSearchCV with loky and under fit_together on five sets.
-``time`` compares BetaSearchCV with GridSearchCV and two workers, in turns, in processes of their own. Each part
-writes a results file and starts where it was stopped. ``paths`` reads pendigits and kin8nm from the folder that
+``time`` compares BetaSearchCV with GridSearchCV and two workers, in turns, in processes of their own.
+``worth`` compares searched betas with the default on tuning sets cut to 60, 200 and 1000 rows.
+Each part writes a results file and starts where it was stopped. ``paths`` and ``worth`` read sets from the folder that
 SKVIB_DATA names.
 """
 
@@ -13,8 +14,8 @@ import warnings
 from functools import partial
 
 import numpy as np
-from datasets import classification, regression
-from experiment import complete_parts, in_a_process_of_its_own
+from datasets import TUNING_SETS, classification, regression
+from experiment import complete, complete_parts, in_a_process_of_its_own, verdict, write
 from scoring import standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
@@ -22,7 +23,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_together
+from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_together, one_standard_error
 
 COMMAND = "python benchmarks/bench_beta_grid.py"
 LOADERS = {
@@ -155,9 +156,66 @@ def times():
     complete_parts("beta_search", f"{COMMAND} time", "set", {name: partial(compare_times, name) for name in TIMED})
 
 
+# Worth
+
+N_ROWS = 60, 200, 1000
+N_REPEATS = 10
+MOST_TEST_ROWS = 4000
+
+
+def worth_of_search(data, n_rows, repeat):
+    """Log loss of held-out rows of the default and of what a search chooses."""
+    table = classification(data)
+    train, test = train_test_split(np.arange(len(table.y)), train_size=n_rows, stratify=table.y, random_state=repeat)
+    X, y, X_test, y_test = table.split(train, test[:MOST_TEST_ROWS])
+
+    def loss(fitted):
+        return -float(fitted.log_likelihood_samples(X_test, y_test).mean())
+
+    search = BetaSearchCV(VIBClassifier(random_state=repeat)).fit(X, y)
+    compressed = search.cv_results_["params"][one_standard_error(search.cv_results_)]["beta"]
+    best = search.best_params_["beta"]
+    return {
+        "default": loss(VIBClassifier(random_state=repeat).fit(X, y)),
+        "best": loss(search.best_estimator_),
+        "1se": loss(VIBClassifier(random_state=repeat, beta=compressed).fit(X, y)),
+        "beta_best": best,
+        "beta_1se": compressed,
+    }
+
+
+def worth():
+    command = f"{COMMAND} worth"
+    settings = [
+        {"data": data, "n_rows": n_rows, "repeat": repeat}
+        for n_rows in N_ROWS
+        for data in TUNING_SETS
+        for repeat in range(N_REPEATS)
+        if n_rows <= 0.7 * len(classification(data).y) and not (data == "letter" and n_rows < 200)
+    ]
+    runs = complete("beta_worth", command, worth_of_search, settings, n_jobs=2)
+    rows, verdicts = [], []
+    for n_rows in N_ROWS:
+        by_set = {}
+        for run in runs:
+            if run["n_rows"] == n_rows:
+                by_set.setdefault(run["data"], []).append(run)
+        for data, own in by_set.items():
+            losses = {name: float(np.mean([run[name] for run in own])) for name in ("default", "best", "1se")}
+            beta = float(np.median([run["beta_best"] for run in own]))
+            rows.append({"rows": n_rows, "data": data, **losses, "beta_best": beta})
+        for selection, allowed in (("best", 0.0), ("1se", 0.01)):
+            differences = [np.array([run[selection] - run["default"] for run in own]) for own in by_set.values()]
+            mean = np.mean([d.mean() for d in differences])
+            error = np.sqrt(np.sum([standard_error(d) ** 2 for d in differences])) / len(differences)
+            target = f'{n_rows} rows: mean log loss of "{selection}" at most {allowed:g} above the default\'s'
+            verdicts.append(verdict(target, f"{mean:+.3f} ± {error:.3f}", bool(mean <= allowed)))
+    write("beta_worth", rows, command, runs, verdicts)
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore", ConvergenceWarning)
-    parts = {"paths": paths, "winners": winners, "time": times}
+    parts = {"paths": paths, "winners": winners, "time": times, "worth": worth}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", choices=parts)
     parts[parser.parse_args().part]()

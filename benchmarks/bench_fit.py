@@ -1,18 +1,26 @@
 """Time of a fit: skvib against MLPClassifier, skorch and a bare torch loop.
 
-float32 everywhere, the same hidden layers, batch size, epochs and threads; no early stopping. All VIB networks
-have the same latent size; MLPClassifier has no such layer. ``python benchmarks/bench_fit.py``
+``python benchmarks/bench_fit.py epochs``: as many epochs for all. float32 everywhere, the same hidden layers, batch
+size, epochs and threads; no early stopping. All VIB networks have the same latent size; MLPClassifier has no such
+layer.
+``python benchmarks/bench_fit.py whole``: whole fits at the defaults of VIBClassifier, beside MLPClassifier of the same
+widths with early stopping, in turns, in processes of their own; and the log loss of test rows.
 """
 
+import argparse
 import time
 import warnings
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
 from alternate import alternate
-from experiment import write
+from experiment import complete_parts, in_a_process_of_its_own, stored_result, verdict, write
+from generators import many_rows
 from sklearn.datasets import load_digits, load_iris
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
@@ -21,6 +29,7 @@ from skvib import VIBClassifier
 # name: hidden layers, latent size, batch size, epochs
 SETS = {"iris": ((100,), 8, 150, 200), "digits": ((128, 128), 32, 200, 30), "20k x 40": ((256, 256), 32, 200, 4)}
 BETA, LEARNING_RATE = 1e-3, 1e-3
+COMMAND = "python benchmarks/bench_fit.py"
 
 
 def load(name):
@@ -128,7 +137,7 @@ def skorch(name):
     return timed(lambda: network.fit(X, y))
 
 
-def main():
+def epochs():
     rows = []
     for n_threads in (1, 2):
         for name in SETS:
@@ -138,8 +147,62 @@ def main():
             for rival in ("mlp", "bare_torch", "skorch"):
                 row[f"skvib_over_{rival}"] = 1.0 / result[rival]["ratio"]
             rows.append(row)
-    write("fit", rows, "python benchmarks/bench_fit.py")
+    write("fit", rows, f"{COMMAND} epochs")
+
+
+# Whole fits
+
+# pairs of runs
+WHOLE = {"iris": 21, "digits": 21, "20k x 40": 7, "40k x 50, five classes": 5, "100k x 50, five classes": 3}
+
+
+def parts_of(name):
+    if name.endswith("five classes"):
+        return many_rows(0, n_rows=40_000 if name.startswith("40k") else 100_000)
+    X, y = load(name)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+    return X_train, y_train, X_test, y_test
+
+
+def whole_fit(name, method):
+    X, y, X_test, y_test = parts_of(name)
+    model = VIBClassifier(random_state=0)
+    if method == "MLPClassifier":
+        model = MLPClassifier((256, 256), early_stopping=True, random_state=0)
+    start = time.perf_counter()
+    model.fit(X, y)
+    seconds = time.perf_counter() - start
+    p = model.predict_proba(X_test).astype(float)
+    loss = log_loss(y_test, p / p.sum(axis=1, keepdims=True))
+    return {"seconds": seconds, "epochs": int(model.n_iter_), "log_loss": float(loss)}
+
+
+def compare_whole(name):
+    methods = "VIBClassifier", "MLPClassifier"
+    runs = [{m: in_a_process_of_its_own(whole_fit, name, m) for m in methods} for _ in range(WHOLE[name])]
+    ratio = np.median([run["VIBClassifier"]["seconds"] / run["MLPClassifier"]["seconds"] for run in runs])
+    for method in methods:
+        seconds = float(np.median([run[method]["seconds"] for run in runs]))
+        over = float(ratio) if method == "VIBClassifier" else 1.0
+        yield {"method": method, "pairs": len(runs), **runs[0][method], "seconds": seconds, "seconds_over_mlp": over}
+
+
+def whole():
+    complete_parts("fit_whole", f"{COMMAND} whole", "set", {name: partial(compare_whole, name) for name in WHOLE})
+    rows = stored_result("fit_whole")["rows"]
+    verdicts = []
+    for name in WHOLE:
+        if name.endswith("five classes"):
+            ours, theirs = (row for row in rows if row["set"] == name)
+            losses = f"log loss {ours['log_loss']:.3f}, MLPClassifier {theirs['log_loss']:.3f}"
+            is_met = ours["seconds_over_mlp"] <= 2.5
+            target = f"{name}: at most 2.5 times MLPClassifier's time"
+            verdicts.append(verdict(target, f"{ours['seconds_over_mlp']:.2f}; {losses}", is_met))
+    write("fit_whole", rows, f"{COMMAND} whole", verdicts=verdicts)
 
 
 if __name__ == "__main__":
-    main()
+    parts = {"epochs": epochs, "whole": whole}
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=parts)
+    parts[parser.parse_args().part]()

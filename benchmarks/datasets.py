@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from generators import discrete_table, spiky_classes, spiky_regression
 from sklearn import datasets as shipped
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -16,6 +17,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 TUNING_SETS = ("breast_cancer", "wine", "digits", "vehicle", "credit-g", "phoneme", "letter")
 CONFIRMING_SETS = ("adult", "satimage", "pendigits", "spambase", "churn", "mfeat_factors")
 TUNING_REGRESSION_SETS = ("diabetes", "concrete", "yacht", "wine-quality-red")
+# made by generators.py
+MADE_SETS = {"spiky classes": spiky_classes, "discrete table": discrete_table}
+MADE_REGRESSION_SETS = {"spiky regression": spiky_regression}
 UCI_REGRESSION_SETS = ("concrete", "energy", "kin8nm", "power-plant", "wine-quality-red", "yacht")
 
 
@@ -53,6 +57,8 @@ def classification(name):
     if name in ("breast_cancer", "wine", "digits"):
         X, y = getattr(shipped, f"load_{name}")(return_X_y=True)
         return Table(X, y, [])
+    if name in MADE_SETS:
+        return Table(*MADE_SETS[name](0)[:2], [])
     about = json.loads((folder() / "tabular" / "manifest.json").read_text())[name]
     with gzip.open(folder() / "tabular" / about["file"], "rt", encoding="utf-8") as lines:
         columns, *rows = csv.reader(lines)
@@ -68,6 +74,8 @@ def classification(name):
 @cache
 def regression(name):
     """(X, y) and the standard splits, a list of (train, test), none for diabetes."""
+    if name in MADE_REGRESSION_SETS:
+        return *MADE_REGRESSION_SETS[name](0)[:2], []
     if name == "diabetes":
         return *shipped.load_diabetes(return_X_y=True), []
     with np.load(folder() / "uci_regression" / f"{name}.npz") as stored:

@@ -101,6 +101,45 @@ def noisy_mixtures(seed, n_rows=3500, n_test=5000, n_columns=40, distance=4.0):
     return split(X, np.where(is_drawn, rng.integers(3, size=len(y)), y), n_rows)
 
 
+def spiky_columns(rng, n_rows, n_columns=12):
+    """Columns that are mostly 0, and else amounts with a long tail: from half of the rows down to one in a hundred."""
+    shares = np.geomspace(0.5, 0.01, n_columns)
+    amounts = rng.lognormal(sigma=1.0, size=(n_rows, n_columns))
+    return np.where(rng.uniform(size=amounts.shape) < shares, amounts, 0.0)
+
+
+def spiky_classes(seed, n_rows=3000, n_test=0):
+    """Three classes by spiky columns, by whether they are filled and by how much."""
+    rng = np.random.default_rng(seed)
+    X = spiky_columns(rng, n_rows + n_test)
+    logits = (X > 0) @ rng.normal(size=(12, 3)) + np.log1p(X) @ rng.normal(size=(12, 3))
+    return split(X, sampled(logits, rng), n_rows)
+
+
+def spiky_regression(seed, n_rows=3000, n_test=0):
+    """An amount that spiky columns add up to, each by its logarithm."""
+    rng = np.random.default_rng(seed)
+    X = spiky_columns(rng, n_rows + n_test)
+    y = (X > 0) @ rng.normal(size=12) + np.log1p(X) @ rng.normal(size=12) + 0.3 * rng.normal(size=len(X))
+    return split(X, y, n_rows)
+
+
+def discrete_table(seed, n_rows=3000, n_test=0):
+    """Three columns of four levels; each of the 64 cells has its own odds of two labels."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(4, size=(n_rows + n_test, 3))
+    logits = 1.5 * rng.normal(size=(4, 4, 4))[tuple(X.T)]
+    return split(X.astype(float), sampled(np.column_stack([np.zeros(len(X)), logits]), rng), n_rows)
+
+
+def many_rows(seed, n_rows=40_000, n_test=20_000):
+    """Fifty columns and five noisy classes, by a linear and a bent part of them."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows + n_test, 50))
+    bent = 2.0 * np.tanh(X @ rng.normal(size=(50, 20)) / 3) @ rng.normal(size=(20, 5))
+    return split(X, sampled((X @ rng.normal(size=(50, 5)) / 2 + bent) / 2, rng), n_rows)
+
+
 def sampled(logits, rng):
     """A label for each row of logits."""
     return (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
