@@ -39,9 +39,9 @@ def test_alpha_charges_little_where_beta_does():
 
 def test_noise_that_depends_on_the_row_does_not_keep_the_mean_from_being_learned():
     X, y, X_test, y_test = generators.smooth_table(0, n_rows=1000)
-    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.99
+    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.98
     X, y, X_test, y_test = generators.zero_inflated(0)
-    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.75
+    assert VIBRegressor(random_state=0).fit(X, y).score(X_test, y_test) > 0.8
 
 
 @pytest.mark.parametrize("kind", generators.NOISES)
