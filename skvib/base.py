@@ -147,7 +147,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _entropy(self, targets, weights):
         """H(Y) in nats: the loss of a code that says nothing; None if it bounds nothing."""
 
-    def _diversity_of(self, targets, weights):
+    def _diversity_of(self, targets):
         """How much the targets differ, as a share of the most that they could."""
         return 1.0
 
@@ -228,7 +228,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             rows, weights, validation = model._split(X, targets, rows, weights, twins, factors)
         weights = weighed(weights, factors[rows])
         if not continues:
-            model._diversity = 1.0 if incremental else model._diversity_of(targets[rows], weights)
+            model._diversity = 1.0 if incremental else model._diversity_of(targets[rows])
             model._learn_inputs(X, rows, weights)
             model._learn_scale(targets[rows], weights)
         model._count(X, targets, rows, weights, continues, incremental)

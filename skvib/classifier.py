@@ -57,7 +57,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
         includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03). Here n is the sum of
         the weights, or the number of distinct rows if that is larger. In the second factor it is at least 100, and of
-        rows whose labels are nearly all the same only a share counts: Gini's index over its largest value.
+        rows whose labels are nearly all the same only a share counts: Gini's index over its largest value. A network
+        for several betas has that of its least beta.
     beta_warmup : float in [0, 1), default=0
         Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
@@ -316,14 +317,12 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def _likelihood(self):
         return "bernoulli" if self._is_multilabel else "categorical"
 
-    def _diversity_of(self, targets, weights):
+    def _diversity_of(self, targets):
         """Gini's index over that of labels equally frequent; of a multilabel target the mean over its columns."""
         if self._is_multilabel:
-            p = np.average(targets, axis=0, weights=weights)
-            return float(np.mean(4.0 * p * (1.0 - p)))
-        p = np.bincount(targets, weights) / weights.sum()
-        n_labels = len(self.classes_)
-        return float((1.0 - np.sum(p**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
+            return float(np.mean(4.0 * targets.mean(axis=0) * (1.0 - targets.mean(axis=0))))
+        shares, n_labels = np.bincount(targets) / len(targets), len(self.classes_)
+        return float((1.0 - np.sum(shares**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
 
     def _entropy(self, targets, weights):
         """Plug-in entropy of the labels, summed over the columns of a multilabel target."""

@@ -11,7 +11,8 @@ from scipy import sparse
 
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
 CONSTANT_ULPS = 10
-SPARSE = 0.1  # a smaller share of entries that are not 0
+SPARSE = 0.1  # a smaller share of entries that are not the common value of their column
+N_TYPICAL = 9  # rows whose median is taken for a common value, if it is no rarer than 0
 FARTHEST = 3.0  # standardised, of a value that is rare in its column
 ALIKE = 10.0  # sizes within this factor
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -155,7 +156,8 @@ def canonical(X):
 class Moments(NamedTuple):
     """Mean and standard deviation of columns, 0 for a constant one, and what share of each is not its common value.
 
-    All are float64. The common value is 0, or that of the first row if more rows have it. `weight` is that of the rows.
+    All are float64. The common value is 0, or the median of some rows if more rows have it. `weight` is that of the
+    rows.
     """
 
     mean: np.ndarray
@@ -179,11 +181,11 @@ class Moments(NamedTuple):
         brought near to them. From a tenth of such entries to half of that the one scale turns into the other.
         """
         varies, scale = (self.deviation > 0) & (self.filled > 0), self.scale
-        emptiness = min(1.0, 2.0 * (1.0 - self.filled.mean() / SPARSE))
+        emptiness = min(1.0, 2.0 * (1.0 - self.filled[varies].mean() / SPARSE)) if varies.any() else 0.0
         squares, filled = (self.deviation**2 + (self.mean - self.common) ** 2)[varies], self.filled[varies]
         own = np.sqrt(squares / filled)
         farthest = np.where(filled < 0.5, own / FARTHEST, 0.0)
-        if emptiness > 0 and varies.any():
+        if emptiness > 0:
             usual = np.sqrt(squares.sum() / filled.sum())
             alike = np.clip(usual, own / ALIKE, own * ALIKE)
             scale[varies] *= np.maximum(1.0, alike / scale[varies]) ** emptiness
@@ -227,11 +229,11 @@ def change(before, after, scale_before, scale_after):
 def weighted_moments(X, rows, weights, common=None):
     """The Moments of X[rows], computed about their first row: a far mean costs no precision.
 
-    What is not `common` in a column counts as filled; by default it is the value that more rows have, 0 or that of the
-    first.
+    What is not `common` in a column counts as filled; by default it is the value that more rows have, 0 or the median
+    of the first ones.
     """
     total = float(weights.sum())
-    values = [np.zeros(X.shape[1:]), _row(X, rows[0])] if common is None else [common]
+    values = [np.zeros(X.shape[1:]), _median(X, rows[:N_TYPICAL])] if common is None else [common]
     with np.errstate(over="ignore", invalid="ignore"):
         moments = _sparse_moments if sparse.issparse(X) else _dense_moments
         mean, variance, shares = moments(X, rows, weights / total, values)
@@ -243,6 +245,12 @@ def weighted_moments(X, rows, weights, common=None):
 
 def _row(X, row):
     return (X[[row]].toarray()[0] if sparse.issparse(X) else X[row]).astype(np.float64)
+
+
+def _median(X, rows):
+    """The lower median of these rows: a value of each column."""
+    part = X[rows].toarray() if sparse.issparse(X) else X[rows]
+    return np.sort(part.astype(np.float64), axis=0)[(len(rows) - 1) // 2]
 
 
 def _settled(mean, deviation):

@@ -138,7 +138,7 @@ def _warn_of_an_end(beta):
     """Say it if the chosen beta is an end of the default grid: a peak of the scores is inside."""
     advice = {
         BETAS[0]: "any smaller one may do as well, and the network as without a bottleneck",
-        BETAS[-1]: "the code carries nothing, so compare with a linear model: there may be little to learn",
+        BETAS[-1]: "the code carries little or nothing, so compare with a linear model: there may be little to learn",
     }
     if beta in advice:
         warnings.warn(f"The chosen beta, {beta:g}, is an end of the grid: {advice[beta]}.", UserWarning, stacklevel=3)

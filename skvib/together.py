@@ -41,8 +41,8 @@ def fit_together(*, width=64, method="exact"):
     method : {"exact", "amortized"}, default="exact"
         With "exact" every fit gets the network that it would get alone, up to rounding. With "amortized", fits that
         differ in nothing but `beta` share one network that is conditioned on log(beta), and each gets that
-        network at its own beta: about the time of one fit for all. A beta of 0 and a fit without such
-        companions are trained exactly.
+        network at its own beta: about the time of one fit for all. Their `rate_` and `distortion_` are those of at most
+        2048 training rows. A beta of 0 and a fit without such companions are trained exactly.
 
     Yields
     ------

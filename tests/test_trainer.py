@@ -112,6 +112,18 @@ def test_position_and_width_of_the_stack_change_nothing():
         assert_same_training(one, third, 1e-9)
 
 
+def test_rows_that_fill_a_batch_do_not_ease_the_gradients_of_others():
+    settings = make_settings(architecture=Architecture(6, (8,), (), "relu", "heteroscedastic", 1), max_iter=20)
+    problems = []
+    for seed, n_rows in enumerate((40, 100, 61)):
+        rows = make_rows(n_rows, seed)
+        noise = rows.inputs[:, 1].exp() * rows.inputs[:, 2]
+        rows = rows._replace(targets=(rows.inputs[:, 0] + noise).unsqueeze(1))
+        problems.append(replace(make_problem(seed), rows=rows))
+    for problem, in_stack in zip(problems, train(problems, settings), strict=True):
+        assert_same_training(*train([problem], settings), in_stack, 1e-9)
+
+
 def test_in_float32_two_hundred_steps_agree():
     problems = []
     for seed in range(7):

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 aten = torch.ops.aten
 KNOT_SPACING = 0.5  # nats of log beta, where beta is small
-DENSER = 4.0  # how much denser the knots lie near beta = 1: up to there a rate falls as fast as 1 / (1 - beta)
+DENSER = 4.0  # times beta, how much denser the knots lie up to beta = 1: a rate falls as fast as 1 / (1 - beta)
 BUMP_WIDTH = 0.7  # in spacings of the knots
 N_GROUPS = 16  # betas of a batch
 GATE_SPEED = 10.0  # Adam moves every parameter alike, but from one end of a path to the other a gate has far to go

@@ -14,7 +14,7 @@ from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
 LOGIT_SPEED = 10.0
-FIRST_POWER = 2.0
+FIRST_POWER, LEAST_SHARE = 2.0, 0.03
 UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -128,7 +128,7 @@ class Gaussian(Likelihood):
     """
 
     heteroscedastic: ClassVar[bool] = False
-    _power = 0.0  # of s over the largest, with which gradients are multiplied
+    _power = 0.0  # of s over the largest: the share of its gradient that a row has
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
@@ -151,9 +151,11 @@ class Gaussian(Likelihood):
 
     def backward(self, tape: tuple[Tensor, Tensor, Tensor], grad: Tensor) -> Tensor:
         eta, error, scale = tape
-        grad = grad.unsqueeze(-1) / scale
+        grad = grad.unsqueeze(-1)
         if self._power:
-            grad = grad * (scale / scale.amax(1, keepdim=True)) ** self._power
+            largest = torch.where(grad > 0, scale, 0.0).amax(1, keepdim=True)  # rows of no weight only fill the batch
+            grad = grad * ((scale / largest) ** self._power).clamp_(LEAST_SHARE, 1.0)
+        grad = grad / scale
         grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
         if self.heteroscedastic:
             raw = eta.chunk(2, -1)[1]
@@ -193,7 +195,8 @@ class HeteroscedasticGaussian(Gaussian):
 
     Where s is large the mean has hardly a gradient, is not learned, and s stays large. So training begins with
     gradients times the square of s over the largest s of the batch, as if the error were squared and its noise that of
-    the noisiest row; and this power falls to 0. Seitzer et al. (2022) keep a power of s itself, which makes beta dearer
+    the noisiest row; and this power falls to 0. No row keeps less than a share of its gradient, or a few wild rows
+    would make beta too dear for all others. Seitzer et al. (2022) keep a power of s itself, which makes beta dearer
     even where the noise is the same everywhere; there this changes nothing.
     """
 

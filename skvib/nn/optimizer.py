@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -41,8 +42,12 @@ class Optimizer:
         self.output_speed = network.likelihood.output_speed
         self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
         self.step = self.values.new_tensor(0, dtype=torch.float32)
-        self.first = network.linear_encoder()
-        self.whitening = None if self.first is None else _whitening(members, like=self.values)
+        self.first, self.members = network.linear_encoder(), members
+
+    @cached_property
+    def whitening(self) -> Tensor | None:
+        """C^(-1/2) of each network's inputs, (M, d, d); None where steps are taken as they are."""
+        return None if self.first is None else _whitening(self.members, like=self.values)
 
     def update(self, learning_rate: float) -> None:
         values, grads = self.values, self.grads
@@ -70,9 +75,7 @@ class Optimizer:
 
 
 def _whitening(members: Sequence[Rows], like: Tensor) -> Tensor | None:
-    """C^(-1/2) of each network's inputs, (M, d, d); None if they are sparse or too many."""
-    inputs = members[0].inputs
-    if not isinstance(inputs, Tensor) or not 1 < inputs.shape[1] <= MOST_COLUMNS:
+    if not isinstance(members[0].inputs, Tensor) or not 1 < members[0].inputs.shape[1] <= MOST_COLUMNS:
         return None
     distinct = {(id(rows.inputs), id(rows.weights)): rows for rows in members}
     roots = {key: _inverse_root(rows).to(like) for key, rows in distinct.items()}
@@ -82,10 +85,12 @@ def _whitening(members: Sequence[Rows], like: Tensor) -> Tensor | None:
 def _inverse_root(rows: Rows) -> Tensor:
     """C^(-1/2), where C are the second moments of the inputs over their mean: white inputs of any size keep their pace.
 
-    C is shrunk towards the identity, the more the fewer rows there are.
+    C is shrunk towards the identity, the more the fewer rows there are; of fewer rows than columns it is the identity.
     """
     n, d = rows.inputs.shape
     identity = torch.eye(d, dtype=torch.float64, device="cpu")
+    if n < d:
+        return identity
     moments = torch.zeros_like(identity)
     for start in range(0, n, CHUNK_ROWS):
         x, weight = (part[start : start + CHUNK_ROWS].cpu().double() for part in (rows.inputs, rows.weights))

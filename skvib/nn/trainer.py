@@ -87,7 +87,7 @@ class _Stack:
         self.betas = like.new_tensor([problem.betas for problem in problems])
         self.points = self._points(settings.n_predict_draws)
         # the more rows, the fewer draws of each: it is their mean that counts
-        n_draws = min(settings.n_predict_draws, max(2, EVALUATION_DRAWS // self.n_steps))
+        n_draws = min(settings.n_predict_draws, max(4, EVALUATION_DRAWS // self.n_steps))
         self.evaluation_points = self._points(n_draws)
         counts = [len(problem.rows.weights) for problem in problems]
         splits = [torch.arange(count, device="cpu").tensor_split(self.n_steps) for count in counts]
