@@ -86,7 +86,7 @@ def test_a_rare_flag_does_not_drown_its_row():
         X, y, X_test, y_test = generators.rare_flags(seed)
         ours.append(log_loss(y_test, VIBClassifier(random_state=0).fit(X, y).predict_proba(X_test)))
         oracle.append(log_loss(y_test, LogisticRegression().fit(X, y).predict_proba(X_test)))
-    assert np.mean(ours) < np.mean(oracle) + 0.05
+    assert np.mean(ours) < np.mean(oracle) + 0.04
 
 
 def test_a_rare_class_is_ranked_nearly_as_a_linear_model_ranks_it():
@@ -115,14 +115,14 @@ def test_rows_whose_labels_are_nearly_all_the_same_count_as_few():
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("usual", [0.0, 1.0, -999.0])
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
-def test_a_rare_value_becomes_at_most_three_deviations_large(usual, share, first):
+def test_a_rare_value_becomes_at_most_two_deviations_large(usual, share, first):
     n = 2000
     X = np.column_stack([np.full(n, usual), np.random.default_rng(0).normal(size=n)])
     X[1 :: n // int(share * n), 0] += 1.0
     for container in (np.asarray, sparse.csr_array):
         moments = weighted_moments(container(X), np.r_[first, np.delete(np.arange(n), first)], np.ones(n))
         sizes = np.abs(X - moments.mean) / moments.scale_of_inputs
-        assert sizes[:, 0].max() == pytest.approx(3.0, rel=0.06)
+        assert sizes[:, 0].max() == pytest.approx(2.0, rel=0.06)
 
 
 def test_columns_that_vary_keep_their_deviation():
