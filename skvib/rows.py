@@ -173,12 +173,13 @@ class Moments(NamedTuple):
 
     @property
     def scale_of_inputs(self):
-        """The same, but for columns that nearly always have their common value, such as flags and counts of words.
+        """The same, but for columns that mostly have their common value, such as flags and counts of words.
 
         By its deviation alone what is rare would be the larger the rarer it is, 1 / sqrt(share of rows), and drown the
-        rest of its row: `FARTHEST` is as large as it becomes. Where nearly all columns are like this, as in counts of
-        words, whatever is not 0 keeps its size among others. A column whose values are of another size than most is
-        brought near to them. From a tenth of such entries to half of that the one scale turns into the other.
+        rest of its row: `FARTHEST` is as large as it becomes, so every flag has the scale of an even one. Where nearly
+        all columns are like this, as in counts of words, whatever is not 0 keeps its size among others. A column whose
+        values are of another size than most is brought near to them. From a tenth of such entries to half of that the
+        one scale turns into the other.
         """
         varies, scale = (self.deviation > 0) & (self.filled > 0), self.scale
         emptiness = min(1.0, 2.0 * (1.0 - self.filled[varies].mean() / SPARSE)) if varies.any() else 0.0

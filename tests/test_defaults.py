@@ -127,6 +127,14 @@ def test_a_rare_value_becomes_at_most_two_deviations_large(usual, share, first):
 
 def test_columns_that_vary_keep_their_deviation():
     rng = np.random.default_rng(0)
-    X = np.column_stack([rng.normal(size=500) + 1e3, rng.uniform(size=500) < 0.3, rng.lognormal(size=500)])
+    X = np.column_stack([rng.normal(size=500) + 1e3, rng.integers(5, size=500), rng.lognormal(size=500)])
     moments = weighted_moments(X, np.arange(500), np.ones(500))
     np.testing.assert_array_equal(moments.scale_of_inputs, moments.deviation)
+
+
+def test_every_flag_has_the_scale_of_an_even_one():
+    X = np.arange(1000)[:, None] < [3, 50, 300, 500]
+    moments = weighted_moments(
+        np.c_[X, np.random.default_rng(0).normal(size=(1000, 8))], np.arange(1000), np.ones(1000)
+    )
+    np.testing.assert_allclose(moments.scale_of_inputs[:4], 0.5, rtol=0.01)
