@@ -103,8 +103,9 @@ for scale in SCALES:
 # The price that noise asks for
 # -----------------------------
 # Each curve is one training. Circles mark the beta that the validation rows choose. It
-# is the larger, the noisier the pixels. Of wrong labels it takes many to raise it, since
-# early stopping ends the training before they are remembered.
+# is the larger, the noisier the pixels. The curves of wrong labels are nearly flat up to
+# beta = .02, and the choice says little: early stopping ends the training before they are
+# remembered.
 of_pixels = [path.choose() for path, _ in pixel_paths.values()]
 of_labels = [path.choose() for path in label_paths.values()]
 print(
@@ -115,7 +116,6 @@ print(
 )
 assert of_pixels == sorted(of_pixels)
 assert of_pixels[-1] > 10 * of_pixels[0]
-assert max(of_labels) == of_labels[-1]
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
 shown = [
     [
