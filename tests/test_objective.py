@@ -58,7 +58,7 @@ def autograd_gradients(network, batch, beta):
     return torch.autograd.grad(loss, parameters, allow_unused=True), distortion, rate
 
 
-def assert_gradients_agree(network, batch, beta=0.3):
+def assert_gradients_agree(network, batch, beta=0.3, atol=1e-12):
     if not isinstance(beta, torch.Tensor):
         beta = torch.full((network.n_networks, 1), beta, dtype=torch.float64)
     expected, distortion, rate = autograd_gradients(network, batch, beta)
@@ -68,7 +68,7 @@ def assert_gradients_agree(network, batch, beta=0.3):
     parameters = [p for p in network.parameters() if p.requires_grad]
     assert len(parameters) >= 6
     for parameter, gradient in zip(parameters, expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=atol)
 
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
@@ -107,7 +107,8 @@ def test_gradients_agree_where_every_row_has_its_own_beta(likelihood, n_draws):
     network, _ = make_network(likelihood=likelihood, latent_dims=(3, 2), prices=prices)
     log_beta = -9.0 * torch.rand(2, N_ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     prices.condition(log_beta)
-    assert_gradients_agree(network, make_batch(network, likelihood, n_draws), log_beta.exp())
+    # gradients are as large as 1e6 here, and tiny at knots far from all betas: rounding
+    assert_gradients_agree(network, make_batch(network, likelihood, n_draws), log_beta.exp(), atol=1e-11)
 
 
 @pytest.mark.parametrize("hidden", [(), (6, 4)])

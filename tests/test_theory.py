@@ -50,6 +50,7 @@ def correlated_inputs(seed=0, n=20_000):
 GAUSSIAN_PROBLEMS = {
     "white": lambda: linear_gaussian(1, 1),
     "condition 100": lambda: linear_gaussian(100, 1),
+    "two targets, condition 10": lambda: linear_gaussian(10, 2),
     "condition 10,000": lambda: linear_gaussian(10_000, 1),
     "two targets, condition 10,000": lambda: linear_gaussian(10_000, 2),
     "five inputs, two targets": correlated_inputs,
