@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from datasets import TUNING_SETS, classification, regression
 from experiment import complete, complete_parts, in_a_process_of_its_own, verdict, write
-from scoring import standard_error
+from scoring import error_of_mean, standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -207,7 +207,7 @@ def worth():
         for selection, allowed in (("best", 0.0), ("1se", 0.01)):
             differences = [np.array([run[selection] - run["default"] for run in own]) for own in by_set.values()]
             mean = np.mean([d.mean() for d in differences])
-            error = np.sqrt(np.sum([standard_error(d) ** 2 for d in differences])) / len(differences)
+            error = error_of_mean([standard_error(d) for d in differences])
             target = f'{n_rows} rows: mean log loss of "{selection}" at most {allowed:g} above the default\'s'
             verdicts.append(verdict(target, f"{mean:+.3f} ± {error:.3f}", bool(mean <= allowed)))
     write("beta_worth", rows, command, runs, verdicts)

@@ -18,8 +18,8 @@ import torch
 from alternate import alternate
 from experiment import complete_parts, in_a_process_of_its_own, stored_result, verdict, write
 from generators import many_rows
+from scoring import classification
 from sklearn.datasets import load_digits, load_iris
-from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from torch import nn
@@ -165,16 +165,11 @@ def parts_of(name):
 
 
 def whole_fit(name, method):
-    X, y, X_test, y_test = parts_of(name)
     model = VIBClassifier(random_state=0)
     if method == "MLPClassifier":
         model = MLPClassifier((256, 256), early_stopping=True, random_state=0)
-    start = time.perf_counter()
-    model.fit(X, y)
-    seconds = time.perf_counter() - start
-    p = model.predict_proba(X_test).astype(float)
-    loss = log_loss(y_test, p / p.sum(axis=1, keepdims=True))
-    return {"seconds": seconds, "epochs": int(model.n_iter_), "log_loss": float(loss)}
+    figures = classification(model, *parts_of(name))
+    return {"seconds": figures["seconds"], "epochs": int(model.n_iter_), "log_loss": figures["log_loss"]}
 
 
 def compare_whole(name):

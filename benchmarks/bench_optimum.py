@@ -12,11 +12,11 @@ import argparse
 import numpy as np
 from datasets import classification, regression
 from experiment import complete, stored_result, verdict, write
-from scoring import standard_error
+from scoring import error_of_mean, standard_error
 from sklearn.model_selection import train_test_split
 
 from skvib import VIBClassifier, VIBRegressor
-from skvib.nn.problem import RELIEF
+from skvib.nn.problem import unpriced
 
 COMMAND = "python benchmarks/bench_optimum.py"
 REGRESSION = "diabetes", "concrete"
@@ -61,7 +61,7 @@ def charged(fitted):
         for part, (name, shape) in zip(parts, fitted._layout, strict=True)
         if name.endswith("weight") and len(shape) > 1
     )
-    return float(fitted._penalty() / (1 + fitted.beta / RELIEF) / 2 * squares)
+    return float(unpriced(fitted._penalty(), fitted.beta) / 2 * squares)
 
 
 def optimum_settings():
@@ -145,9 +145,7 @@ def compare_codes(runs):
 def held_out_verdicts(rows):
     by_beta = {beta: [row for row in rows if row["beta"] == beta] for beta in HELD_OUT_BETAS}
     means = {beta: np.mean([row["gain"] for row in of]) for beta, of in by_beta.items()}
-    errors = {
-        beta: np.sqrt(np.sum([row["standard_error"] ** 2 for row in of])) / len(of) for beta, of in by_beta.items()
-    }
+    errors = {beta: error_of_mean([row["standard_error"] for row in of]) for beta, of in by_beta.items()}
     level = all(means[beta] > -errors[beta] for beta in HELD_OUT_BETAS)
     cells = all(row["gain"] > -4 * row["standard_error"] for row in rows)
     found = {beta: f"{means[beta]:+.3f} ± {errors[beta]:.3f} at {beta:g}" for beta in HELD_OUT_BETAS}

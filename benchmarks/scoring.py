@@ -19,6 +19,11 @@ def standard_error(values):
     return float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
+def error_of_mean(errors):
+    """The standard error of the mean of independent figures with these standard errors."""
+    return float(np.sqrt(np.sum(np.square(errors))) / len(errors))
+
+
 def means(runs, settings):
     """Of every figure of runs that agree in what they hold, but for what was set."""
     return {name: float(np.mean([run[name] for run in runs])) for name in runs[0] if name not in settings}

@@ -320,7 +320,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def _diversity_of(self, targets):
         """Gini's index over that of labels equally frequent; of a multilabel target the mean over its columns."""
         if self._is_multilabel:
-            return float(np.mean(4.0 * targets.mean(axis=0) * (1.0 - targets.mean(axis=0))))
+            p = targets.mean(axis=0)
+            return float(np.mean(4.0 * p * (1.0 - p)))
         shares, n_labels = np.bincount(targets) / len(targets), len(self.classes_)
         return float((1.0 - np.sum(shares**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
 

@@ -244,14 +244,17 @@ def weighted_moments(X, rows, weights, common=None):
     return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, common).checked()
 
 
+def _dense(X, rows):
+    return (X[rows].toarray() if sparse.issparse(X) else X[rows]).astype(np.float64)
+
+
 def _row(X, row):
-    return (X[[row]].toarray()[0] if sparse.issparse(X) else X[row]).astype(np.float64)
+    return _dense(X, [row])[0]
 
 
 def _median(X, rows):
     """The lower median of these rows: a value of each column."""
-    part = X[rows].toarray() if sparse.issparse(X) else X[rows]
-    return np.sort(part.astype(np.float64), axis=0)[(len(rows) - 1) // 2]
+    return np.sort(_dense(X, rows), axis=0)[(len(rows) - 1) // 2]
 
 
 def _settled(mean, deviation):

@@ -128,7 +128,6 @@ class Gaussian(Likelihood):
     """
 
     heteroscedastic: ClassVar[bool] = False
-    _power = 0.0  # of s over the largest: the share of its gradient that a row has
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
@@ -151,11 +150,7 @@ class Gaussian(Likelihood):
 
     def backward(self, tape: tuple[Tensor, Tensor, Tensor], grad: Tensor) -> Tensor:
         eta, error, scale = tape
-        grad = grad.unsqueeze(-1)
-        if self._power:
-            largest = torch.where(grad > 0, scale, 0.0).amax(1, keepdim=True)  # rows of no weight only fill the batch
-            grad = grad * ((scale / largest) ** self._power).clamp_(LEAST_SHARE, 1.0)
-        grad = grad / scale
+        grad = self._eased(grad.unsqueeze(-1), scale) / scale
         grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
         if self.heteroscedastic:
             raw = eta.chunk(2, -1)[1]
@@ -163,6 +158,10 @@ class Gaussian(Likelihood):
         slope = NOISE_SPEED * (self._raw(eta) + UNIT_SOFTPLUS).sigmoid()
         self.row_values.gather(grad_scale * slope, self.raw_scale.grad)
         return grad_mean
+
+    def _eased(self, grad: Tensor, scale: Tensor) -> Tensor:
+        """The gradient of each row and output, in the part of it that is used at this stage of the training."""
+        return grad
 
     def summarize(self, eta: Tensor) -> Tensor:
         """The mean over draws, (S, n, n_parameters) -> (n, O)."""
@@ -201,9 +200,16 @@ class HeteroscedasticGaussian(Gaussian):
     """
 
     heteroscedastic = True
+    _power = 0.0  # of s over the largest: the share of its gradient that a row has
 
     def set_progress(self, progress: float) -> None:
         self._power = FIRST_POWER * (1.0 - progress)
+
+    def _eased(self, grad: Tensor, scale: Tensor) -> Tensor:
+        if not self._power:
+            return grad
+        largest = torch.where(grad > 0, scale, 0.0).amax(1, keepdim=True)  # rows of no weight only fill the batch
+        return grad * ((scale / largest) ** self._power).clamp_(LEAST_SHARE, 1.0)
 
 
 def _inverse_softplus(scale: Tensor) -> Tensor:

@@ -157,16 +157,15 @@ class VIBNetwork(nn.Module):
         first.bias.data = (first.bias - ((mean - self.center) @ weight).unsqueeze(-2)).to(like)
 
     @torch.no_grad()
-    def restandardize(self, inputs: tuple | None, outputs: tuple | None) -> None:
+    def restandardize(self, inputs: tuple[Tensor, Tensor] | None, outputs: tuple[Tensor, Tensor] | None) -> None:
         """Say the same of rows and targets that are standardised anew: what was u is now ratio * u + shift."""
         if inputs is not None:
-            ratio, shift = (torch.as_tensor(part, device="cpu").to(self.bottleneck.linear.weight) for part in inputs)
+            ratio, shift = (part.to(self.bottleneck.linear.weight) for part in inputs)
             first = self._first_layer()
             first.bias += (shift @ first.weight).unsqueeze(-2)
             first.weight *= ratio.unsqueeze(-1)
         if outputs is not None:
-            ratio, shift = (torch.as_tensor(part, device="cpu") for part in outputs)
-            self.likelihood.restandardize(self.decoder.layers[-1], ratio, shift)
+            self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
 
     def linear_encoder(self) -> nn.Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""

@@ -25,7 +25,6 @@ ADAM = {
 # ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
 NEGLIGIBLE = 1e-12, 1e-16, 1e-24
 MOST_COLUMNS = 512  # of inputs that are whitened
-SMALLEST = 1e-9  # variance of a direction, where the mean is 1
 
 
 class Optimizer:
@@ -99,4 +98,4 @@ def _inverse_root(rows: Rows) -> Tensor:
     if not size > 0:
         return identity
     variances, directions = torch.linalg.eigh(torch.lerp(moments / size, identity, d / (n + d)))
-    return (directions * variances.clamp_min(SMALLEST).rsqrt()) @ directions.mT
+    return (directions * variances.rsqrt()) @ directions.mT

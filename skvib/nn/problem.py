@@ -28,7 +28,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine"
 CHUNK_ROWS = 512
 RELIEF = 0.03  # the beta that halves the penalty
 FEW_ROWS, FEWEST_ROWS = 200, 100
-# (ratio, shift), arrays or tensors: what was a standardised column u is now ratio * u + shift
+# (ratio, shift), arrays: what was a standardised column u is now ratio * u + shift
 Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
 History = dict[str, list[float]]
@@ -70,7 +70,7 @@ def restandardized(state: State, network: VIBNetwork, inputs: Change | None, out
     """Weights, laid out as the state's, of which `network` is any, that say the same of what is standardised anew."""
     matrix = WeightMatrix(network)
     matrix.fill(state.weights, state.layout)
-    network.restandardize(inputs, outputs)
+    network.restandardize(*(change and tuple(map(torch.from_numpy, change)) for change in (inputs, outputs)))
     own = matrix.layout_of(network.bottleneck.latent_dims[0])
     return in_layout(matrix.values[0].clone(), own, state.layout or own)
 
@@ -118,11 +118,8 @@ class Problem:
 
     @property
     def unpriced_penalty(self) -> float:
-        """The penalty that remains where beta charges what a network could overfit by.
-
-        A path has that of its least beta: at others its gates are free to make up for it.
-        """
-        return self.penalty / (1.0 + min(self.betas) / RELIEF)
+        """What remains of the penalty; a path has that of its least beta: at others its gates can make up for it."""
+        return unpriced(self.penalty, min(self.betas))
 
     def seed_of(self, epoch: int) -> int:
         """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
@@ -194,6 +191,11 @@ def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0) -> float:
     targets are nearly all the same say less: only `diversity` of them count as rows here.
     """
     return alpha * (1.0 + FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS)) / n_rows
+
+
+def unpriced(penalty: float, beta: float) -> float:
+    """What remains of a penalty where beta charges what a network could overfit by."""
+    return penalty / (1.0 + beta / RELIEF)
 
 
 def resolve_device(device: str) -> str:
