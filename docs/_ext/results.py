@@ -1,5 +1,8 @@
 """Directives of benchmarks/results/<claim>.json: `results`, a table with the command behind it, and `verdicts`."""
 
+import csv
+import io
+
 from docutils.parsers.rst import directives
 from experiment import RESULTS, stored_result
 from sphinx.util.docutils import SphinxDirective
@@ -8,8 +11,9 @@ from tables import table
 
 def csv_table(rows):
     """Lines of a table whose first row is its header."""
-    quoted = ("   " + ", ".join(f'"{part}"' for part in row) for row in rows)
-    return [".. csv-table::", "   :header-rows: 1", "", *quoted]
+    lines = io.StringIO()
+    csv.writer(lines, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return [".. csv-table::", "   :header-rows: 1", "", *(f"   {line}" for line in lines.getvalue().splitlines())]
 
 
 class Results(SphinxDirective):
