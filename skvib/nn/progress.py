@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
 from torch import Tensor
 
-from skvib.nn.problem import History, State
+from skvib.nn.problem import History, Problem, Settings, State
 
 VALIDATION = "validation_log_likelihood"
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
@@ -20,6 +21,51 @@ class Checkpoint(NamedTuple):
     epoch: int
     weights: Tensor
     buffers: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What the epochs and steps of a training are, counted from 0, in the schedules of its settings.
+
+    One that continues another has no warm-up, and no gradients that are eased.
+    """
+
+    settings: Settings
+    n_steps: int
+    n_warm: int
+    n_eased: int
+    n_epochs_before: int
+
+    @classmethod
+    def of(cls, problem: Problem, settings: Settings) -> Clock:
+        n_total = settings.max_iter * problem.n_steps
+        if problem.start is not None:
+            return cls(settings, problem.n_steps, 0, 0, problem.start.n_epochs)
+        return cls(settings, problem.n_steps, math.ceil(settings.beta_warmup * n_total), n_total, 0)
+
+    def drawn(self, epoch: int) -> int:
+        """How many times rows will have been drawn; 0 is before the first epoch."""
+        return 1 + self.n_epochs_before + epoch
+
+    def learning_rate(self, step: int) -> float:
+        progress = step / (self.settings.max_iter * self.n_steps)
+        return self.settings.learning_rate_init * self.settings.schedule(progress)
+
+    def warmth(self, step: int) -> float:
+        """The part of beta that a nat costs."""
+        return min(1.0, (step + 1) / self.n_warm) if self.n_warm else 1.0
+
+    def eased(self, step: int) -> float:
+        """How much of the time is over in which a likelihood may ease its gradients."""
+        return step / self.n_eased if self.n_eased else 1.0
+
+    def is_warm(self, epoch: int) -> bool:
+        """Whether the epoch ends after the warm-up."""
+        return (epoch + 1) * self.n_steps > self.n_warm
+
+    def is_due(self, epoch: int, every: int) -> bool:
+        """Whether what is done every so many epochs, and after the last, is done after this one."""
+        return epoch % every == 0 or epoch == self.settings.max_iter - 1
 
 
 class Progress:
