@@ -7,8 +7,9 @@ import torch
 from skvib.nn.bottleneck import Posterior
 from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
+from skvib.nn.network import Architecture, VIBNetwork, quasi_normal, repeat_rows
 from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.weights import WeightMatrix
 
 N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
 
@@ -119,7 +120,7 @@ def test_at_one_beta_the_gates_fold_into_a_plain_network(likelihood, hidden):
     plain, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3))
     batch, log_beta = make_batch(network, likelihood), torch.tensor([-1.0, -7.5], dtype=torch.float64)
     prices.condition(log_beta.unsqueeze(1).expand(-1, N_ROWS))
-    network.fold_into(plain, log_beta)
+    network.fold_at(log_beta, plain)
     points = quasi_normal(4, 3).expand(2, -1, -1)
     expected = network.log_likelihood(batch.x, batch.y, points)
     torch.testing.assert_close(plain.log_likelihood(batch.x, batch.y, points), expected)

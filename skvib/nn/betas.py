@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
-from skvib.nn.network import VIBNetwork, WeightMatrix
+from skvib.nn.network import VIBNetwork
+from skvib.nn.weights import WeightMatrix
 
 VALIDATE_EVERY = 5  # epochs, of a network conditioned on beta: it is as many networks as it has betas
 # nats of log beta beyond both ends of a range, from which its network learns too: it is weakest at the ends
@@ -92,7 +93,7 @@ class BetaRange(OneBeta):
         return plain, WeightMatrix(plain)
 
     def fold(self, network: VIBNetwork, plain: VIBNetwork, k: int) -> None:
-        network.fold_into(plain, self.values[:, k].log())
+        network.fold_at(self.values[:, k].log(), plain)
 
     def remember(self, k: int, losses: Tensor, plain: Tensor, is_open: Tensor) -> None:
         better = is_open & (losses < self.lowest[:, k])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import Inputs, MakeLinear
+from skvib.nn.parts import Part
 
 INITIAL_RAW = -1.0  # sigma = .31: near enough to the prior to be shut, narrow enough to carry a nat
 SIGMA_FLOOR = 1e-4
@@ -35,7 +36,7 @@ class Posterior(NamedTuple):
         return (twice - float(self.mu.shape[-1])) * 0.5
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Part):
     """A linear layer to (mu, raw), and sigma = softplus(raw) + floor.
 
     `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
@@ -48,6 +49,9 @@ class Bottleneck(nn.Module):
         sizes = torch.tensor(latent_dims, device="cpu")[:, None, None]
         used = torch.arange(max(latent_dims), device="cpu") < sizes
         self.register_buffer("used", None if bool(used.all()) else used, persistent=False)
+
+    def latent_masks(self, used: Tensor) -> dict[nn.Parameter, Tensor]:
+        return {parameter: used.repeat(2) for parameter in self.linear.parameters()}
 
     def forward(self, features: Inputs) -> Posterior:
         return self.record(features)[0]

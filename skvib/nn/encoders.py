@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
 from skvib.nn.layers import MakeLinear, StackedMLP
+from skvib.nn.parts import Column, Part
 
 
 class MLPEncoder(StackedMLP):
@@ -36,7 +37,7 @@ class MLPEncoder(StackedMLP):
         """There are none."""
 
 
-class ModuleEncoder(nn.Module):
+class ModuleEncoder(Part):
     """M copies of a user's module, differentiated by autograd.
 
     They run in their own dtype, which is float32 (`own_module`), whatever that of the rest of the network. Buffers
@@ -49,6 +50,23 @@ class ModuleEncoder(nn.Module):
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
         self.modules_ = nn.ModuleList(copy.deepcopy(module) for module in modules)
+
+    def columns(self) -> Iterator[Column]:
+        for named in zip(*(module.named_parameters() for module in self.modules_), strict=True):
+            (name, first), parameters = named[0], tuple(parameter for _, parameter in named)
+            if first.requires_grad:
+                yield Column(f"modules_.{name}", first.shape, parameters)
+
+    def coefficients(self) -> Iterator[nn.Parameter]:
+        for name, parameter in self.named_parameters():
+            if name.endswith("weight") and parameter.ndim > 1:
+                yield parameter
+
+    def fold_into(self, plain: ModuleEncoder, mix: Tensor) -> None:
+        """A module says the same at each beta."""
+        plain.load_state_dict(self.state_dict())
+        for network in range(len(self.modules_)):
+            plain.set_buffers(network, self.buffers_of(network))
 
     def forward(self, x: Tensor) -> Tensor:
         before = [self.buffers_of(network) for network in range(len(self.modules_))]
@@ -79,7 +97,7 @@ class ModuleEncoder(nn.Module):
         if tape.requires_grad:
             tape.backward(grad)
 
-    def initialize(self, network: int, n_in: int, generator: torch.Generator) -> None:
+    def initialize(self, network: int, generator: torch.Generator) -> None:
         """A module keeps the weights that its user gave it."""
 
     def buffers_of(self, network: int) -> dict[str, Tensor]:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import SparseRows
-from skvib.nn.network import Architecture, Layout, VIBNetwork, WeightMatrix, in_layout
+from skvib.nn.network import Architecture, VIBNetwork
+from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
 def constant(progress: float) -> float:

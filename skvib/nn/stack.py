@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from skvib.nn.betas import Betas
-from skvib.nn.network import Layout, VIBNetwork, WeightMatrix, in_layout
+from skvib.nn.network import VIBNetwork
 from skvib.nn.problem import Problem, Settings
 from skvib.nn.progress import Checkpoint
+from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
 class Stack:
