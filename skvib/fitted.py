@@ -190,7 +190,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._map_rows(X, lambda network, posterior: posterior.rates().sum(-1)[0])
+        return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior).sum(-1)[0])
 
     def score_samples(self, X):
         """An inlier score, minus the rate of each row, which Pipelines forward.

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from skvib.nn.bottleneck import Posterior
+from skvib.nn.heads import repeat_rows
 from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
-from skvib.nn.network import Architecture, VIBNetwork, quasi_normal, repeat_rows
+from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.posteriors import Code, Diagonal
+from skvib.nn.priors import StandardNormal
 from skvib.nn.weights import WeightMatrix
 
 N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
@@ -162,14 +164,14 @@ def test_closed_form_rate_is_the_monte_carlo_rate():
     generator = torch.Generator().manual_seed(0)
     mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
     sigma = 0.2 + torch.rand((1, 4, 3), generator=generator, dtype=torch.float64)
-    posterior = Posterior(mu, sigma)
+    posterior, prior = Diagonal(mu, sigma), StandardNormal()
     n_draws = 1_000_000
     noise = torch.randn((1, n_draws // 2, 4, 3), generator=generator, dtype=torch.float64)
     noise = torch.cat([noise, -noise], 1)
-    z = posterior.sample(noise)
-    log_ratio = 0.5 * (z**2 - noise**2) - sigma.log().unsqueeze(1)
-    torch.testing.assert_close(posterior.rates(), log_ratio.mean(1), atol=1e-3, rtol=0)
-    torch.testing.assert_close(posterior.rate(), posterior.rates().sum(-1))
+    code = Code.draw(posterior, noise)
+    log_ratio = 0.5 * (code.z**2 - noise**2) - sigma.log().unsqueeze(1)
+    torch.testing.assert_close(prior.rates(posterior), log_ratio.mean(1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(prior.record(code)[0], prior.rates(posterior).sum(-1))
 
 
 def test_quasi_random_points_have_the_moments_of_the_normal():

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from skvib.nn.batches import Pool, pad, stack
-from skvib.nn.network import VIBNetwork, quasi_normal, repeat_rows
+from skvib.nn.heads import repeat_rows
+from skvib.nn.network import VIBNetwork, quasi_normal
 from skvib.nn.problem import Problem, Settings
 
 N_DRAWS = 128  # of as many rows as a step takes, to evaluate a fit on its training rows
@@ -51,7 +52,7 @@ class Evaluation:
         points = self.few_points
         for (x, y, weight), counts in self.training.chunks(self.n_rows):
             posterior = network(x)
-            rates = rates + (weight.unsqueeze(-1) * posterior.rates()).sum(1)
+            rates = rates + (weight.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
             signs = _signs(counts, network.bottleneck.latent_dims, generators, points)
             eta = network.decode(posterior.sample(points.unsqueeze(2) * signs.unsqueeze(1)).flatten(1, 2))
             terms, _ = network.likelihood.record(eta, repeat_rows(y, points.shape[1]))

@@ -331,17 +331,3 @@ class StackedMLP(Part):
             gain = 0.0 if self._is_linear(index) else self.activation.gain
             n_in = self.n_inputs_of(network) if index == 0 else layer.weight.shape[1]
             layer.initialize(network, n_in, gain, generator)
-
-
-class Decoder(StackedMLP):
-    """From codes: a network of a smaller latent size uses the first inputs alone."""
-
-    def __init__(self, latent_dims: Sequence[int], widths: Sequence[int], activation: str, linear: MakeLinear) -> None:
-        super().__init__((max(latent_dims), *widths), activation, True, linear)
-        self.latent_dims = tuple(latent_dims)
-
-    def latent_masks(self, used: Tensor) -> dict[nn.Parameter, Tensor]:
-        return {self.layers[0].weight: used.unsqueeze(1)}
-
-    def n_inputs_of(self, network: int) -> int:
-        return self.latent_dims[network]

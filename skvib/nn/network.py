@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.quasirandom import SobolEngine
 
-from skvib.nn.bottleneck import Bottleneck, Posterior
+from skvib.nn.bottleneck import Bottleneck
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
-from skvib.nn.layers import ConditionedOnBeta, Decoder, GatedLinear, Inputs, StackedLinear
-from skvib.nn.likelihoods import LIKELIHOODS
+from skvib.nn.heads import Decoder, Head
+from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, StackedLinear
+from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.parts import Part
+from skvib.nn.posteriors import Diagonal
+from skvib.nn.prices import Linear
+from skvib.nn.priors import StandardNormal
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Architecture:
 class VIBNetwork(Part):
     """M networks x -> q(z|x) -> q(y|z) of one architecture.
 
-    `forward(x)` returns the Posterior of the code, `decode(z)` the parameters of q(y|z); both take and
+    `forward(x)` returns the Diagonal of the code, `decode(z)` the parameters of q(y|z); both take and
     return stacks: x (M, n, n_features), z (M, n, latent_dim). With `row_values` that are conditioned on beta,
     each row is encoded and decoded at the beta that it was given.
     """
@@ -63,9 +67,10 @@ class VIBNetwork(Part):
         linear = partial(layer, n_networks, product_dtype=product_dtype, row_values=row_values)
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
-        self.likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs, row_values)
-        widths = (*a.decoder_hidden_layer_sizes, self.likelihood.n_parameters)
-        self.decoder = Decoder(latent_dims, widths, a.activation, linear)
+        likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs, row_values)
+        widths = (*a.decoder_hidden_layer_sizes, likelihood.n_parameters)
+        self.head = Head(likelihood, Decoder(latent_dims, widths, a.activation, linear))
+        self.prior, self.price = StandardNormal(), Linear()
         self.n_networks, self.n_features = n_networks, a.n_features
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
@@ -74,37 +79,43 @@ class VIBNetwork(Part):
         self.register_buffer("center", None)
         self.register_buffer("scale", None)
 
-    def forward(self, x: Inputs) -> Posterior:
+    @property
+    def likelihood(self) -> Likelihood:
+        return self.head.likelihood
+
+    @property
+    def decoder(self) -> Decoder:
+        return self.head.decoder
+
+    def forward(self, x: Inputs) -> Diagonal:
         if self.center is not None and isinstance(x, Tensor):
             x = x - self.center
         if self.scale is not None:
             x = x / self.scale
         return self.bottleneck(self.encoder(x))
 
+    def record(self, x: Inputs) -> tuple[Diagonal, tuple[Any, Any, bool]]:
+        """The posterior, and what `backward` needs."""
+        features, of_encoder = self.encoder.record(x)
+        posterior, of_bottleneck = self.bottleneck.record(features)
+        return posterior, (of_encoder, of_bottleneck, features is not x)
+
+    def backward(self, tape: tuple[Any, Any, bool], gradient: Diagonal) -> None:
+        """Write the gradients of the parameters before the code, from that of the posterior."""
+        of_encoder, of_bottleneck, is_deep = tape
+        grad_features = self.bottleneck.backward(of_bottleneck, gradient, is_deep)
+        self.encoder.backward(of_encoder, grad_features, input_gradient=False)
+
     def decode(self, z: Tensor) -> Tensor:
-        return self.decoder(z)
+        return self.head.decoder(z)
 
-    def decode_points(self, posterior: Posterior, points: Tensor) -> Tensor:
-        """Decode z = mu + sigma * point for each row and point, (M, S, latent_dim) -> (M, S, n, n_parameters).
-
-        A linear decoder W needs no z: the draws of all rows are W mu + b + (W * point) sigma, two products.
-        The parameters come first in memory, which makes a softmax over them ten times faster.
-        """
-        if len(self.decoder.layers) > 1:
-            eta = self.decode(posterior.sample(points.unsqueeze(2)).flatten(1, 2))
-            return eta.unflatten(1, (points.shape[1], -1))
-        weight = self.decoder.layers[0].weight.mT
-        spread = (weight.unsqueeze(2) * points.unsqueeze(1)).flatten(1, 2)
-        eta = torch.bmm(spread, posterior.sigma.mT).unflatten(1, (-1, points.shape[1]))
-        eta += self.decode(posterior.mu).mT.unsqueeze(2)
-        return eta.permute(0, 2, 3, 1)
+    def decode_points(self, posterior: Diagonal, points: Tensor) -> Tensor:
+        """Parameters of q(y|z) at z = mu + sigma * point for each row and point, (M, S, n, n_parameters)."""
+        return self.head.decode_points(posterior, points)
 
     def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
-        n_points = points.shape[1]
-        eta = self.decode_points(self(x), points).flatten(1, 2)
-        distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
-        return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
+        return self.head.log_likelihood(self(x), y, points)
 
     def in_dtype(self, dtype: torch.dtype) -> VIBNetwork:
         """Itself in this dtype, but for a user's modules, which run in float32."""
@@ -115,7 +126,7 @@ class VIBNetwork(Part):
 
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the initial weights of one network, as if it were alone."""
-        for part in (self.encoder, self.bottleneck, self.decoder):
+        for part in (self.encoder, self.bottleneck, self.head):
             part.initialize(network, generator)
 
     @torch.no_grad()
@@ -152,8 +163,8 @@ class VIBNetwork(Part):
             self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
 
     def hastened(self) -> Iterator[nn.Parameter]:
-        """What takes steps `output_speed` times as long: the decoder's last layer."""
-        return self.decoder.layers[-1].hastened()
+        """What takes steps `output_speed` times as long."""
+        return self.head.hastened()
 
     def linear_encoder(self) -> nn.Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""
@@ -166,13 +177,6 @@ class VIBNetwork(Part):
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""
         return (self._hidden_width if is_sparse else self._dense_width) + n_points * self._decoder_width
-
-
-def repeat_rows(y: Tensor, times: int) -> Tensor:
-    """(M, n, ...) for each of `times` draws of z, (M, times * n, ...)."""
-    if times == 1:
-        return y
-    return y.unsqueeze(1).expand(-1, times, *(-1,) * (y.ndim - 1)).flatten(1, 2)
 
 
 @lru_cache(maxsize=16)

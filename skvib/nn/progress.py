@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from skvib.nn.objective import TERMS
+from skvib.nn.prices import Price
 from skvib.nn.problem import History, Problem, Settings, State
 
-VALIDATION = "validation_log_likelihood"
+VALIDATION, RATE = "validation_log_likelihood", "rate"
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
 
@@ -75,9 +77,9 @@ class Progress:
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
-    def __init__(self, betas: tuple[float, ...], start: Checkpoint) -> None:
-        self.betas = betas
-        self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in betas]
+    def __init__(self, betas: tuple[float, ...], price: Price, start: Checkpoint) -> None:
+        self.betas, self.price = betas, price
+        self.histories: list[History] = [{name: [] for name in ("loss", *TERMS)} for _ in betas]
         self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf
         self.first_loss = math.nan
@@ -90,15 +92,17 @@ class Progress:
     def n_epochs(self) -> int:
         return len(self.histories[0]["loss"])
 
-    def record(self, distortions: list[float], rates: list[float], likelihoods: list[float] | None) -> None:
-        """Means of an epoch, and log-likelihoods of the validation rows; one for each beta.
+    def record(self, means: dict[str, list[float]], likelihoods: list[float] | None) -> None:
+        """The terms' means over an epoch, and log-likelihoods of the validation rows; one for each beta.
 
         Without new likelihoods those of the epoch before stand, if there are any.
         """
-        for beta, history, distortion, rate in zip(self.betas, self.histories, distortions, rates, strict=True):
-            history["distortion"].append(distortion)
-            history["rate"].append(rate)
-            history["loss"].append(distortion + beta * rate)
+        for name, of_beta in means.items():
+            for history, mean in zip(self.histories, of_beta, strict=True):
+                history[name].append(mean)
+        for beta, history in zip(self.betas, self.histories, strict=True):
+            distortions = sum(history[name][-1] for name in means if name != RATE)
+            history["loss"].append(distortions + self.price.cost(beta, history[RATE][-1]))
         if likelihoods is None and VALIDATION in self.histories[0]:
             likelihoods = [history[VALIDATION][-1] for history in self.histories]
         if likelihoods is not None:
@@ -117,7 +121,7 @@ class Progress:
         Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
         """
         priced = zip(self.betas, self.histories, strict=True)
-        return fmean(h[VALIDATION][-1] - beta * h["rate"][-1] for beta, h in priced)
+        return fmean(h[VALIDATION][-1] - self.price.cost(beta, h[RATE][-1]) for beta, h in priced)
 
     @property
     def has_diverged(self) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor
 from skvib.nn.batches import Batches, Pool
 from skvib.nn.betas import BetaRange, betas_of, log_range
 from skvib.nn.evaluation import Evaluation
-from skvib.nn.objective import loss_terms
+from skvib.nn.objective import TERMS, loss_terms
 from skvib.nn.optimizer import Optimizer
 from skvib.nn.problem import Fit, Monitor, Problem, Settings, State, Training, available_device
 from skvib.nn.progress import Checkpoint, Clock, Progress
@@ -77,7 +77,10 @@ class _Run:
         self.clock = Clock.of(first, settings)
         self.stopping = stopping_of(settings)
         started = self.stack.weights.values
-        self.progress = [Progress(p.betas, self.stack.checkpoint(started, m, 0)) for m, p in enumerate(problems)]
+        self.progress = [
+            Progress(p.betas, self.stack.network.price, self.stack.checkpoint(started, m, 0))
+            for m, p in enumerate(problems)
+        ]
 
     def train_epoch(self, epoch: int) -> None:
         stack, clock = self.stack, self.clock
@@ -99,17 +102,20 @@ class _Run:
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
     def _record(self, recorded: list[tuple[Tensor, Tensor, Tensor]], is_validated: bool) -> None:
-        """Append the epoch's means to each open network's histories, from weighted terms (2, M, n)."""
+        """Append the epoch's means to each open network's histories, from weighted terms (T, M, n)."""
         terms, weights, drawn = zip(*recorded, strict=True)
         if not any(progress.n_epochs for progress in self.progress):
-            first_losses = (terms[0][0] + drawn[0] * terms[0][1]).sum(-1) / self.batches.n_rows[0].squeeze(1)
+            *distortions, rate = terms[0]
+            losses = sum(distortions) + self.stack.network.price.cost(drawn[0], rate)
+            first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
             for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
                 progress.first_loss = loss
         means = self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
-        likelihoods = self._validate(rates=means[1]) if is_validated else None
-        distortions, rates = means.tolist()
+        likelihoods = self._validate(rates=means[-1]) if is_validated else None
+        means = means.tolist()
         for m in self.open():
-            self.progress[m].record(distortions[m], rates[m], likelihoods and [of_beta[m] for of_beta in likelihoods])
+            own = {name: of_term[m] for name, of_term in zip(TERMS, means, strict=True)}
+            self.progress[m].record(own, likelihoods and [of_beta[m] for of_beta in likelihoods])
 
     def _validate(self, rates: Tensor) -> list[list[float]]:
         """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
@@ -119,7 +125,8 @@ class _Run:
         with self.stack.holding(self.optimizer.current):
             for k in range(betas.shape[1]):
                 likelihood = self.evaluation.log_likelihood(self.stack.fold(k))
-                self.stopping.remember(self.stack, k, betas[:, k] * rates[:, k] - likelihood, is_open)
+                losses = self.stack.network.price.cost(betas[:, k], rates[:, k]) - likelihood
+                self.stopping.remember(self.stack, k, losses, is_open)
                 likelihoods.append(likelihood.tolist())
         return likelihoods
 

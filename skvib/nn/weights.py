@@ -76,10 +76,21 @@ def _kept_shape(shape: torch.Size, mask: Tensor) -> tuple[int, ...]:
     return tuple(kept)
 
 
+# how parts were named in models stored by skvib 0.1
+FORMER_NAMES = {"decoder.": "head.decoder.", "likelihood.": "head.likelihood."}
+
+
+def _renamed(layout: Layout) -> Layout:
+    for before, now in FORMER_NAMES.items():
+        layout = tuple((now + n.removeprefix(before) if n.startswith(before) else n, shape) for n, shape in layout)
+    return layout
+
+
 def in_layout(weights: Tensor, layout: Layout | None, wanted: Layout) -> Tensor:
     """Weights (P,) laid out as `layout` (None: as wanted), in the order of `wanted`, another layout of its parts."""
     if layout is None or layout == wanted:
         return weights
+    layout = _renamed(layout)
     sizes = [math.prod(shape) for _, shape in layout]
     if dict(layout) != dict(wanted) or sum(sizes) != len(weights):
         raise ValueError(
