@@ -58,7 +58,6 @@ from skvib.rows import (
 )
 
 AUTO_BATCH_SIZES = 32, 200
-MIN_ROWS_TO_HOLD_OUT = 100
 N_PIECES = 1000  # of a stream are known again
 MAX_EPOCHS, MAX_DRAWS = 2**31 - 1, 10**6
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
@@ -120,6 +119,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def __new__(cls, *args, **params):
         refuse_unknown(cls, params)
         return super().__new__(cls)
+
+    # of how many distinct rows early_stopping="auto" holds some out
+    _n_rows_to_hold_out = 100
 
     # What a target is: the subclass sets the attributes that describe it
 
@@ -319,7 +321,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
         Fits that no seed tells apart hold out the same, so they can share a training.
         """
-        asks = len(rows) >= MIN_ROWS_TO_HOLD_OUT if self.early_stopping == "auto" else self.early_stopping
+        asks = len(rows) >= self._n_rows_to_hold_out if self.early_stopping == "auto" else self.early_stopping
         if not asks:
             return rows, weights, None
         classes = targets[rows] if self._likelihood() == "categorical" else None

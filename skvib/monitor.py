@@ -122,7 +122,7 @@ def warn_of_training(model, training, settings, entropy):
     elif loss > entropy + 0.02:
         message = (
             f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
-            "training fell short. Raise max_iter or learning_rate_init, or lower beta."
+            "training fell short. Raise max_iter or learning_rate_init, or lower alpha or beta."
         )
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -57,9 +57,9 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Epochs.
     alpha : float, default=3.0
         Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
-        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03). Here n is the sum of
-        the weights, or the number of distinct rows if that is larger, and at least 100 in the second factor. A network
-        for several betas has that of its least beta.
+        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03), and 3 if n < 100. Here
+        n is the sum of the weights, or the number of distinct rows if that is larger. A network for several betas has
+        that of its least beta.
     beta_warmup : float in [0, 1), default=0
         Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
@@ -67,7 +67,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         starts lower, so that a short training averages over its last tenth.
     early_stopping : bool or "auto", default="auto"
         Keep the weights of the epoch with the lowest loss on validation rows, and stop when it no longer improves.
-        "auto" holds rows out if there are at least 100 distinct ones; True raises if there are too few.
+        "auto" holds rows out if there are at least 20 distinct ones, since a network that knows its targets by heart
+        predicts hardly any noise; True raises if there are too few.
     validation_fraction : float in (0, 1), default=0.1
         Part held out with `early_stopping`, unless `fit` is given `X_val`: every x with all its copies or not at all,
         and of an x whose many labels disagree this part of each.
@@ -141,6 +142,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     (3, 2)
     """
 
+    # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
+    _n_rows_to_hold_out = 20
     _parameter_constraints = {
         **BaseVIB._parameter_constraints,
         "noise": [StrOptions({"homoscedastic", "heteroscedastic"})],
