@@ -16,6 +16,7 @@ from scoring import error_of_mean, standard_error
 from sklearn.model_selection import train_test_split
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.nn.problem import unpriced
 
 COMMAND = "python benchmarks/bench_optimum.py"
 REGRESSION = "diabetes", "concrete"
@@ -60,7 +61,7 @@ def charged(fitted):
         for part, (name, shape) in zip(parts, fitted._layout, strict=True)
         if name.endswith("weight") and len(shape) > 1
     )
-    return float(fitted._penalty().at(fitted.beta) / 2 * squares)
+    return float(unpriced(fitted._penalty(), fitted.beta) / 2 * squares)
 
 
 def optimum_settings():

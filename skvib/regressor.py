@@ -57,9 +57,9 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Epochs.
     alpha : float, default=3.0
         Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
-        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03), and 3 if n < 100. Here
-        n is the sum of the weights, or the number of distinct rows if that is larger. A network for several betas has
-        that of its least beta.
+        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03). Here n is the sum of
+        the weights, or the number of distinct rows if that is larger, and at least 100 in the second factor. A network
+        for several betas has that of its least beta.
     beta_warmup : float in [0, 1), default=0
         Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99

@@ -8,7 +8,7 @@ import torch
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor
 from skvib.grouping import train_together
 from skvib.nn.network import Architecture
-from skvib.nn.problem import SCHEDULES, Penalty, Problem, Rows, Settings
+from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings
 
 
 def make_rows(seed, n=40):
@@ -54,7 +54,7 @@ OTHER_PROBLEMS = {
     "latent_dim": 3,
     "seed": 1,
     "n_steps": 3,
-    "penalty": Penalty(0.5),
+    "penalty": 0.5,
     "any_seed": True,
     "validation": make_rows(3),
     "encoder": linear(1),
@@ -124,7 +124,7 @@ def test_problems_whose_settings_differ_in_one_field_are_never_merged(name, trai
 
 def test_a_problem_is_frozen():
     with pytest.raises(AttributeError):
-        PROBLEM.penalty = Penalty(1.0)
+        PROBLEM.penalty = 1.0
 
 
 def test_a_field_that_says_nothing_of_stacks_is_shared_by_their_networks():

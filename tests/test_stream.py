@@ -84,7 +84,7 @@ def test_alpha_is_divided_by_all_rows_seen(monkeypatch):
     original = __import__("skvib.base", fromlist=["Problem"]).Problem
 
     def recording(**fields):
-        penalties.append(fields["penalty"].at(0.0))
+        penalties.append(fields["penalty"])
         return original(**fields)
 
     monkeypatch.setattr("skvib.base.Problem", recording)

@@ -10,7 +10,7 @@ import torch
 from skvib.nn.batches import Pool
 from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
-from skvib.nn.problem import SCHEDULES, Penalty, Problem, Rows, Settings, available_device, resolve_device
+from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, available_device, resolve_device
 from skvib.nn.trainer import CLOSED_SHARE, train
 
 
@@ -41,13 +41,7 @@ def make_rows(n_rows, seed):
 
 
 def make_problem(seed, n_rows=100, **changes):
-    defaults = {
-        "betas": (1e-2,),
-        "latent_dim": 4,
-        "seed": seed,
-        "n_steps": math.ceil(n_rows / 32),
-        "penalty": Penalty(3e-5),
-    }
+    defaults = {"betas": (1e-2,), "latent_dim": 4, "seed": seed, "n_steps": math.ceil(n_rows / 32), "penalty": 3e-5}
     return Problem(make_rows(n_rows, seed), **defaults | changes)
 
 
@@ -227,7 +221,7 @@ def test_units_that_the_penalty_shuts_leave_no_denormal_numbers():
     settings = make_settings(
         architecture=Architecture(6, (32, 32), (), "relu", "categorical", 3), max_iter=4050, ema_decay=0.9
     )
-    (training,) = train([replace(make_problem(0), rows=rows, n_steps=1, penalty=Penalty(3e-2))], settings)
+    (training,) = train([replace(make_problem(0), rows=rows, n_steps=1, penalty=3e-2)], settings)
     weights, *moments = training.state[:3]
     assert (weights == 0.0).float().mean() > 0.2
     smallest = torch.finfo(torch.float32).tiny

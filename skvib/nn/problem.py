@@ -45,29 +45,6 @@ class Rows(NamedTuple):
         return Rows(*(part.to(device) for part in self))
 
 
-class Penalty(NamedTuple):
-    """What half the squared norm of the coefficients costs, in a mean loss over the rows; `relief` is a beta."""
-
-    size: float = 0.0
-    relief: float = RELIEF
-
-    def at(self, beta: float) -> float:
-        """What remains of it where beta, too, charges what a network could overfit by: at `relief` a half."""
-        return self.size / (1.0 + beta / self.relief)
-
-
-def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0) -> Penalty:
-    """The share of a prior's precision alpha that falls on each of so many rows, and more of few rows.
-
-    At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn. Of fewer it
-    is not relieved by beta, which then would let a network overfit. Rows whose targets are nearly all the same say
-    less: only `diversity` of them count as rows here.
-    """
-    n_telling = n_rows * diversity
-    factor = 1.0 + FEW_ROWS / max(n_telling, FEWEST_ROWS)
-    return Penalty(alpha * factor / n_rows, RELIEF if n_telling >= FEWEST_ROWS else math.inf)
-
-
 class Monitor(Protocol):
     """Somebody who watches a fit."""
 
@@ -127,7 +104,7 @@ class Problem:
     latent_dim: int = field(metadata=_SHARES_NOTHING)
     seed: int = field(metadata=_SHARES_NOTHING)
     n_steps: int
-    penalty: Penalty = field(default=Penalty(), metadata=_SHARES_NOTHING)
+    penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
     validation: Rows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
@@ -142,7 +119,7 @@ class Problem:
     @property
     def unpriced_penalty(self) -> float:
         """What remains of the penalty; a path has that of its least beta: at others its gates can make up for it."""
-        return self.penalty.at(min(self.betas))
+        return unpriced(self.penalty, min(self.betas))
 
     def seed_of(self, epoch: int) -> int:
         """An epoch always draws the same, however the training was cut into calls; 0 is before all of them."""
@@ -205,6 +182,20 @@ class Training:
         unmoved = torch.zeros_like(fit.weights)
         state = State(fit.weights, unmoved, unmoved, fit.layout, fit.buffers, 0, self.state.n_epochs)
         return replace(self, fits=(fit,), state=state)
+
+
+def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0) -> float:
+    """The penalty of a mean loss over so many rows: the share of a prior's precision alpha, and more of few rows.
+
+    At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn. Rows whose
+    targets are nearly all the same say less: only `diversity` of them count as rows here.
+    """
+    return alpha * (1.0 + FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS)) / n_rows
+
+
+def unpriced(penalty: float, beta: float) -> float:
+    """What remains of a penalty where beta charges what a network could overfit by."""
+    return penalty / (1.0 + beta / RELIEF)
 
 
 def resolve_device(device: str) -> str:
