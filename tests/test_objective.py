@@ -168,7 +168,7 @@ def test_closed_form_rate_is_the_monte_carlo_rate():
     n_draws = 1_000_000
     noise = torch.randn((1, n_draws // 2, 4, 3), generator=generator, dtype=torch.float64)
     noise = torch.cat([noise, -noise], 1)
-    code = Code.draw(posterior, noise)
+    code = Code(posterior, noise, posterior.sample(noise))
     log_ratio = 0.5 * (code.z**2 - noise**2) - sigma.log().unsqueeze(1)
     torch.testing.assert_close(prior.rates(posterior), log_ratio.mean(1), atol=1e-3, rtol=0)
     torch.testing.assert_close(prior.record(code)[0], prior.rates(posterior).sum(-1))

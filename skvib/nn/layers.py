@@ -206,7 +206,8 @@ class StackedLinear(Part):
             return torch.stack([rows.product(w) for rows, w in zip(x, self.weight, strict=True)])
         if self.product_dtype is not None:
             return self._reduced_product(x, self.weight)
-        return torch.bmm(self.weight.mT, x.mT).mT if self.is_narrow else torch.bmm(x, self.weight)
+        weight = self.weight
+        return torch.bmm(weight.mT, x.mT).mT if self.is_narrow else torch.bmm(x, weight)
 
     def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> Tensor | None:
         if not isinstance(x, Tensor):
@@ -216,11 +217,12 @@ class StackedLinear(Part):
         if self.product_dtype is not None:
             self.weight.grad.copy_(self._reduced_product(x.mT, grad))
             return self._reduced_product(grad, self.weight.mT) if input_gradient else None
+        weight = self.weight  # a module's attributes take their time
         if self.is_narrow:
-            self.weight.grad.copy_(torch.bmm(grad.mT, x).mT)
+            weight.grad.copy_(torch.bmm(grad.mT, x).mT)
         else:
-            torch.bmm(x.mT, grad, out=self.weight.grad)
-        return torch.bmm(grad, self.weight.mT) if input_gradient else None
+            torch.bmm(x.mT, grad, out=weight.grad)
+        return torch.bmm(grad, weight.mT) if input_gradient else None
 
     def _reduced_product(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.bmm(a.to(self.product_dtype), b.to(self.product_dtype)).to(a.dtype)
@@ -318,11 +320,12 @@ class StackedMLP(Part):
         return x, tape
 
     def backward(self, tape: list, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
-        for index in reversed(range(len(self.layers))):
+        layers = list(self.layers)
+        for index in reversed(range(len(layers))):
             of_layer, before, after = tape[index]
-            if not self._is_linear(index):
+            if not (self.linear_output and index == len(layers) - 1):
                 grad = self.activation.backward(grad, before, after)
-            grad = self.layers[index].backward(of_layer, grad, input_gradient or index > 0)
+            grad = layers[index].backward(of_layer, grad, input_gradient or index > 0)
         return grad
 
     def n_inputs_of(self, network: int) -> int:

@@ -47,12 +47,13 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
 
     Writes the gradient of sum(weight * loss) / n_rows, for beta (M, 1) or (M, n), into the parameters' `grad`.
     """
+    head, prior = network.head, network.prior
     per_row = batch.weight / batch.n_rows
     posterior, of_encoder = network.record(batch.x)
-    code = Code.draw(posterior, batch.noise)
-    distortion, of_head = network.head.record(code, batch.y)
-    rate, of_prior = network.prior.record(code)
-    gradient = code.pull(network.head.backward(of_head, per_row))
-    network.prior.backward(of_prior, network.price.slope(beta, rate, batch.weight) * per_row, gradient)
+    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
+    distortion, of_head = head.record(code, batch.y)
+    rate, of_prior = prior.record(code)
+    gradient = posterior.pull(batch.noise, head.backward(of_head, per_row))
+    prior.backward(of_prior, network.price.slope(beta, rate, batch.weight) * per_row, gradient)
     network.backward(of_encoder, gradient)
     return torch.stack((distortion, rate))

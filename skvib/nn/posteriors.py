@@ -29,10 +29,3 @@ class Code(NamedTuple):
     posterior: Diagonal
     noise: Tensor
     z: Tensor
-
-    @classmethod
-    def draw(cls, posterior: Diagonal, noise: Tensor) -> Code:
-        return cls(posterior, noise, posterior.sample(noise))
-
-    def pull(self, grad_z: Tensor) -> Diagonal:
-        return self.posterior.pull(self.noise, grad_z)

@@ -174,7 +174,7 @@ class _Run:
     def of_the_open(self) -> _Run:
         """A run of the networks that still train, as they stand, if it is worth it; it goes on with their Progress."""
         members, stack = self.open(), self.stack
-        if not stack.may_shrink or len(members) > (1 - CLOSED_SHARE) * len(self.problems):
+        if len(members) > (1 - CLOSED_SHARE) * len(self.problems) or not stack.may_shrink:
             return self
         rows, validation = self.batches.pool, self.evaluation.validation
         problems = [
