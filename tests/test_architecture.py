@@ -65,7 +65,7 @@ ALLOWED = {
     },
     "nn.stopping": {"nn.problem", "nn.progress", "nn.stack"},
     "nn.optimizer": {"nn.batches", "nn.problem", "nn.stack"},
-    "nn.stack": {"nn.betas", "nn.network", "nn.problem", "nn.progress", "nn.weights"},
+    "nn.stack": {"nn.betas", "nn.layers", "nn.network", "nn.problem", "nn.progress", "nn.weights"},
     "nn.evaluation": {"nn.batches", "nn.heads", "nn.network", "nn.problem"},
     "nn.batches": {"nn.betas", "nn.layers", "nn.objective", "nn.problem"},
     "nn.betas": {"nn.layers", "nn.network", "nn.weights"},

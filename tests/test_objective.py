@@ -1,5 +1,7 @@
 """Every closed-form derivative against autograd, and the closed-form rate against Monte Carlo."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,8 @@ from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
 from skvib.nn.posteriors import Code, Diagonal
-from skvib.nn.priors import StandardNormal
+from skvib.nn.prices import Linear
+from skvib.nn.priors import Prior, StandardNormal
 from skvib.nn.weights import WeightMatrix
 
 N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
@@ -85,6 +88,56 @@ def test_gradients_agree_with_autograd_for_each_activation(activation):
 def test_gradients_agree_with_autograd_for_each_likelihood(likelihood, n_draws):
     network, _ = make_network(likelihood=likelihood)
     assert_gradients_agree(network, make_batch(network, likelihood, n_draws))
+
+
+class Laplace(Prior):
+    """exp(-|z|) / 2 in each dimension; the rate at the draws."""
+
+    def record(self, code):
+        posterior = code.posterior
+        n_dims = posterior.mu.shape[-1]
+        entropy = posterior.sigma.log().sum(-1) + 0.5 * n_dims * (1.0 + math.log(2.0 * math.pi))
+        return code.z.abs().sum(-1).mean(1) + n_dims * math.log(2.0) - entropy, code
+
+    def backward(self, tape, grad, gradient):
+        of_z = grad[:, None, :, None] * tape.z.sign() / tape.z.shape[1]
+        own = tape.posterior.pull(tape.noise, of_z)
+        gradient.mu.add_(own.mu)
+        gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
+
+    def rates(self, posterior):
+        raise NotImplementedError
+
+
+class Square:
+    """beta times the square of the mean rate."""
+
+    def cost(self, beta, rate):
+        return beta * rate**2
+
+    def slope(self, beta, rates, weights):
+        return 2.0 * beta * (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("price", [Linear, Square])
+@pytest.mark.parametrize("prior", [StandardNormal, Laplace])
+def test_gradients_agree_for_any_prior_and_price(prior, price):
+    network, _ = make_network(latent_dims=(3, 3))
+    network.prior, network.price = prior(), price()
+    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
+    posterior = network(batch.x)
+    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
+    (distortion, _), (rate, _) = network.head.record(code, batch.y), network.prior.record(code)
+    weight = batch.weight.sum(1, keepdim=True)
+    mean = (batch.weight * rate).sum(1, keepdim=True) / weight
+    cost = weight / batch.n_rows * network.price.cost(beta, mean)
+    loss = (batch.weight / batch.n_rows * distortion).sum() + cost.sum()
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        terms = loss_terms(network, batch, beta)
+    torch.testing.assert_close(terms, torch.stack((distortion, rate)))
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
 
 
 def test_gradients_agree_without_hidden_layers():

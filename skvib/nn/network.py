@@ -47,7 +47,7 @@ class Architecture:
 class VIBNetwork(Part):
     """M networks x -> q(z|x) -> q(y|z) of one architecture.
 
-    `forward(x)` returns the Diagonal of the code, `decode(z)` the parameters of q(y|z); both take and
+    `forward(x)` returns the posterior of the code, `decode(z)` the parameters of q(y|z); both take and
     return stacks: x (M, n, n_features), z (M, n, latent_dim). With `row_values` that are conditioned on beta,
     each row is encoded and decoded at the beta that it was given.
     """

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from skvib.nn.betas import Betas
+from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.network import VIBNetwork
 from skvib.nn.problem import Problem, Settings
 from skvib.nn.progress import Checkpoint
@@ -39,7 +40,7 @@ class Stack:
                 self.put(self.weights.values, m, problem.start.weights, problem.start.layout)
                 self.network.encoder.set_buffers(m, problem.start.buffers)
 
-    def _make(self, settings: Settings, row_values=None) -> VIBNetwork:
+    def _make(self, settings: Settings, row_values: ConditionedOnBeta | None = None) -> VIBNetwork:
         first = self.problems[0]
         encoders = None if first.encoder is None else [problem.encoder for problem in self.problems]
         network = VIBNetwork(settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values)

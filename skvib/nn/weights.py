@@ -90,7 +90,7 @@ def in_layout(weights: Tensor, layout: Layout | None, wanted: Layout) -> Tensor:
     """Weights (P,) laid out as `layout` (None: as wanted), in the order of `wanted`, another layout of its parts."""
     if layout is None or layout == wanted:
         return weights
-    layout = _renamed(layout)
+    layout, wanted = _renamed(layout), _renamed(wanted)
     sizes = [math.prod(shape) for _, shape in layout]
     if dict(layout) != dict(wanted) or sum(sizes) != len(weights):
         raise ValueError(
