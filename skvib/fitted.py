@@ -10,8 +10,9 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skvib.nn.layers import SparseRows
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal
+from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.problem import available_device
+from skvib.nn.weights import WeightMatrix
 from skvib.rows import canonical, targets_array
 
 PREDICT_ELEMENTS = 2**20
@@ -189,7 +190,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._map_rows(X, lambda network, posterior: posterior.rates().sum(-1)[0])
+        return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior).sum(-1)[0])
 
     def score_samples(self, X):
         """An inlier score, minus the rate of each row, which Pipelines forward.

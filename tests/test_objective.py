@@ -1,14 +1,20 @@
 """Every closed-form derivative against autograd, and the closed-form rate against Monte Carlo."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from skvib.nn.bottleneck import Posterior
+from skvib.nn.heads import repeat_rows
 from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
-from skvib.nn.network import Architecture, VIBNetwork, WeightMatrix, quasi_normal, repeat_rows
+from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.posteriors import Code, Diagonal
+from skvib.nn.prices import Linear
+from skvib.nn.priors import Prior, StandardNormal
+from skvib.nn.weights import WeightMatrix
 
 N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
 
@@ -84,6 +90,56 @@ def test_gradients_agree_with_autograd_for_each_likelihood(likelihood, n_draws):
     assert_gradients_agree(network, make_batch(network, likelihood, n_draws))
 
 
+class Laplace(Prior):
+    """exp(-|z|) / 2 in each dimension; the rate at the draws."""
+
+    def record(self, code):
+        posterior = code.posterior
+        n_dims = posterior.mu.shape[-1]
+        entropy = posterior.sigma.log().sum(-1) + 0.5 * n_dims * (1.0 + math.log(2.0 * math.pi))
+        return code.z.abs().sum(-1).mean(1) + n_dims * math.log(2.0) - entropy, code
+
+    def backward(self, tape, grad, gradient):
+        of_z = grad[:, None, :, None] * tape.z.sign() / tape.z.shape[1]
+        own = tape.posterior.pull(tape.noise, of_z)
+        gradient.mu.add_(own.mu)
+        gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
+
+    def rates(self, posterior):
+        raise NotImplementedError
+
+
+class Square:
+    """beta times the square of the mean rate."""
+
+    def cost(self, beta, rate):
+        return beta * rate**2
+
+    def slope(self, beta, rates, weights):
+        return 2.0 * beta * (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("price", [Linear, Square])
+@pytest.mark.parametrize("prior", [StandardNormal, Laplace])
+def test_gradients_agree_for_any_prior_and_price(prior, price):
+    network, _ = make_network(latent_dims=(3, 3))
+    network.prior, network.price = prior(), price()
+    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
+    posterior = network(batch.x)
+    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
+    (distortion, _), (rate, _) = network.head.record(code, batch.y), network.prior.record(code)
+    weight = batch.weight.sum(1, keepdim=True)
+    mean = (batch.weight * rate).sum(1, keepdim=True) / weight
+    cost = weight / batch.n_rows * network.price.cost(beta, mean)
+    loss = (batch.weight / batch.n_rows * distortion).sum() + cost.sum()
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        terms = loss_terms(network, batch, beta)
+    torch.testing.assert_close(terms, torch.stack((distortion, rate)))
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_agree_without_hidden_layers():
     network, _ = make_network(hidden=())
     assert_gradients_agree(network, make_batch(network))
@@ -119,7 +175,7 @@ def test_at_one_beta_the_gates_fold_into_a_plain_network(likelihood, hidden):
     plain, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3))
     batch, log_beta = make_batch(network, likelihood), torch.tensor([-1.0, -7.5], dtype=torch.float64)
     prices.condition(log_beta.unsqueeze(1).expand(-1, N_ROWS))
-    network.fold_into(plain, log_beta)
+    network.fold_at(log_beta, plain)
     points = quasi_normal(4, 3).expand(2, -1, -1)
     expected = network.log_likelihood(batch.x, batch.y, points)
     torch.testing.assert_close(plain.log_likelihood(batch.x, batch.y, points), expected)
@@ -161,14 +217,14 @@ def test_closed_form_rate_is_the_monte_carlo_rate():
     generator = torch.Generator().manual_seed(0)
     mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
     sigma = 0.2 + torch.rand((1, 4, 3), generator=generator, dtype=torch.float64)
-    posterior = Posterior(mu, sigma)
+    posterior, prior = Diagonal(mu, sigma), StandardNormal()
     n_draws = 1_000_000
     noise = torch.randn((1, n_draws // 2, 4, 3), generator=generator, dtype=torch.float64)
     noise = torch.cat([noise, -noise], 1)
-    z = posterior.sample(noise)
-    log_ratio = 0.5 * (z**2 - noise**2) - sigma.log().unsqueeze(1)
-    torch.testing.assert_close(posterior.rates(), log_ratio.mean(1), atol=1e-3, rtol=0)
-    torch.testing.assert_close(posterior.rate(), posterior.rates().sum(-1))
+    code = Code(posterior, noise, posterior.sample(noise))
+    log_ratio = 0.5 * (code.z**2 - noise**2) - sigma.log().unsqueeze(1)
+    torch.testing.assert_close(prior.rates(posterior), log_ratio.mean(1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(prior.record(code)[0], prior.rates(posterior).sum(-1))
 
 
 def test_quasi_random_points_have_the_moments_of_the_normal():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from skvib.nn.batches import Pool
 from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
-from skvib.nn.problem import SCHEDULES, Pool, Problem, Rows, Settings, available_device, resolve_device
+from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, available_device, resolve_device
 from skvib.nn.trainer import CLOSED_SHARE, train
 
 

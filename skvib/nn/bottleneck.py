@@ -1,41 +1,21 @@
-"""The stochastic code: hidden features -> q(z|x) = N(mu, diag sigma^2), and its rate."""
+"""The stochastic code: hidden features -> q(z|x) = N(mu, diag sigma^2)."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import Inputs, MakeLinear
+from skvib.nn.parts import Part
+from skvib.nn.posteriors import Diagonal
 
 INITIAL_RAW = -1.0  # sigma = .31: near enough to the prior to be shut, narrow enough to carry a nat
 SIGMA_FLOOR = 1e-4
 
 
-class Posterior(NamedTuple):
-    """q(z|x) = N(mu, diag sigma^2), each (M, n, latent_dim)."""
-
-    mu: Tensor
-    sigma: Tensor
-
-    def sample(self, noise: Tensor) -> Tensor:
-        """z = mu + sigma * noise (Kingma and Welling 2014); noise and z are (M, S, n, latent_dim)."""
-        return torch.addcmul(self.mu.unsqueeze(1), noise, self.sigma.unsqueeze(1))
-
-    def rates(self) -> Tensor:
-        """KL(q(z_k|x) || N(0, 1)) = (mu^2 + sigma^2 - 1) / 2 - log sigma, (M, n, latent_dim), nats."""
-        squares = torch.addcmul(self.mu * self.mu, self.sigma, self.sigma)
-        return torch.sub(squares, self.sigma.log(), alpha=2.0).sub(1.0).mul(0.5)
-
-    def rate(self) -> Tensor:
-        """The sum of `rates` over the latent dimensions, (M, n), nats."""
-        squares = torch.addcmul(self.mu * self.mu, self.sigma, self.sigma)
-        twice = torch.sub(squares, self.sigma.log(), alpha=2.0).sum(-1)
-        return (twice - float(self.mu.shape[-1])) * 0.5
-
-
-class Bottleneck(nn.Module):
+class Bottleneck(Part):
     """A linear layer to (mu, raw), and sigma = softplus(raw) + floor.
 
     `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
@@ -49,20 +29,23 @@ class Bottleneck(nn.Module):
         used = torch.arange(max(latent_dims), device="cpu") < sizes
         self.register_buffer("used", None if bool(used.all()) else used, persistent=False)
 
-    def forward(self, features: Inputs) -> Posterior:
+    def latent_masks(self, used: Tensor) -> dict[nn.Parameter, Tensor]:
+        return {parameter: used.repeat(2) for parameter in self.linear.parameters()}
+
+    def forward(self, features: Inputs) -> Diagonal:
         return self.record(features)[0]
 
-    def record(self, features: Inputs) -> tuple[Posterior, tuple[Any, Tensor]]:
+    def record(self, features: Inputs) -> tuple[Diagonal, tuple[Any, Tensor]]:
         output, of_linear = self.linear.record(features)
         mu, raw = output.chunk(2, -1)
         sigma = nn.functional.softplus(raw) + SIGMA_FLOOR
         if self.used is not None:
             mu, sigma = mu * self.used, torch.where(self.used, sigma, 1.0)
-        return Posterior(mu, sigma), (of_linear, raw)
+        return Diagonal(mu, sigma), (of_linear, raw)
 
-    def backward(self, tape: tuple, grad_mu: Tensor, grad_sigma: Tensor, input_gradient: bool = True) -> Tensor | None:
+    def backward(self, tape: tuple, gradient: Diagonal, input_gradient: bool = True) -> Tensor | None:
         of_linear, raw = tape
-        grad = torch.cat([grad_mu, grad_sigma.mul_(raw.sigmoid())], -1)
+        grad = torch.cat([gradient.mu, gradient.sigma.mul_(raw.sigmoid())], -1)
         if self.used is not None:
             grad = grad * self.used.repeat(1, 1, 2)
         return self.linear.backward(of_linear, grad, input_gradient)

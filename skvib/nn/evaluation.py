@@ -7,37 +7,58 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skvib.nn.network import VIBNetwork, repeat_rows
-from skvib.nn.problem import Pool, pad, stack
+from skvib.nn.batches import Pool, pad, stack
+from skvib.nn.heads import repeat_rows
+from skvib.nn.network import VIBNetwork, quasi_normal
+from skvib.nn.problem import Problem, Settings
+
+N_DRAWS = 128  # of as many rows as a step takes, to evaluate a fit on its training rows
 
 
-def mean_log_likelihood(network: VIBNetwork, pool: Pool, points: Tensor) -> Tensor:
-    """Weighted mean of log q(y|x) over each network's rows, (M,), nats."""
-    total = weights = 0.0
-    for (x, y, weight), _ in pool.chunks():
-        total = total + (weight * network.log_likelihood(x, y, points)).sum(1)
-        weights = weights + weight.sum(1)
-    return total / weights
+class Evaluation:
+    """The rows on which the networks of a stack are judged, and the draws of their codes.
 
-
-def distortion_and_rates(
-    network: VIBNetwork, pool: Pool, points: Tensor, generators: Sequence[torch.Generator], n_rows: int
-) -> tuple[Tensor, Tensor]:
-    """Weighted means over the first rows: distortion (M,), over draws of z, and rates (M, latent_dim), nats.
-
-    The draws are the points (M, S, latent_dim) with signs drawn anew for each row, so that their errors cancel.
+    The more rows, the fewer draws of each: it is their mean that counts.
     """
-    distortion = rates = weights = 0.0
-    n_points = points.shape[1]
-    for (x, y, weight), counts in pool.chunks(n_rows):
-        posterior = network(x)
-        rates = rates + (weight.unsqueeze(-1) * posterior.rates()).sum(1)
-        signs = _signs(counts, network.bottleneck.latent_dims, generators, points)
-        eta = network.decode(posterior.sample(points.unsqueeze(2) * signs.unsqueeze(1)).flatten(1, 2))
-        terms, _ = network.likelihood.record(eta, repeat_rows(y, n_points))
-        distortion = distortion + (weight * terms.unflatten(1, (n_points, -1)).mean(1)).sum(1)
-        weights = weights + weight.sum(1)
-    return distortion / weights, rates / weights.unsqueeze(-1)
+
+    def __init__(self, problems: Sequence[Problem], settings: Settings, training: Pool) -> None:
+        self.training, self.n_rows = training, problems[0].n_evaluated
+        self.validation = None
+        if problems[0].validation is not None:
+            self.validation = Pool([problem.validation for problem in problems], settings.device)
+        n_draws = settings.n_predict_draws
+        self.points = self._points(problems, n_draws)
+        self.few_points = self._points(problems, min(n_draws, max(4, N_DRAWS // problems[0].n_steps)))
+
+    def _points(self, problems: Sequence[Problem], n_draws: int) -> Tensor:
+        """So many draws of each network's code, (M, n_draws, latent_dim)."""
+        like = self.training.members[0].weights
+        return stack(pad([quasi_normal(n_draws, problem.latent_dim).to(like) for problem in problems], dim=1))
+
+    def log_likelihood(self, network: VIBNetwork) -> Tensor:
+        """Weighted mean of log q(y|x) over each network's validation rows, (M,), nats."""
+        total = weights = 0.0
+        for (x, y, weight), _ in self.validation.chunks():
+            total = total + (weight * network.log_likelihood(x, y, self.points)).sum(1)
+            weights = weights + weight.sum(1)
+        return total / weights
+
+    def distortion_and_rates(self, network: VIBNetwork, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """Weighted means over training rows: distortion (M,), over draws of z, and rates (M, latent_dim), nats.
+
+        The draws are the points with signs drawn anew for each row, so that their errors cancel.
+        """
+        distortion = rates = weights = 0.0
+        points = self.few_points
+        for (x, y, weight), counts in self.training.chunks(self.n_rows):
+            posterior = network(x)
+            rates = rates + (weight.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
+            signs = _signs(counts, network.bottleneck.latent_dims, generators, points)
+            eta = network.decode(posterior.sample(points.unsqueeze(2) * signs.unsqueeze(1)).flatten(1, 2))
+            terms, _ = network.likelihood.record(eta, repeat_rows(y, points.shape[1]))
+            distortion = distortion + (weight * terms.unflatten(1, (points.shape[1], -1)).mean(1)).sum(1)
+            weights = weights + weight.sum(1)
+        return distortion / weights, rates / weights.unsqueeze(-1)
 
 
 def _signs(

@@ -12,7 +12,7 @@ log beta, so at any beta it folds into a network of the first kind (after Bae et
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from skvib.nn.parts import Part, Parts
 
 aten = torch.ops.aten
 KNOT_SPACING = 0.5  # nats of log beta, where beta is small
@@ -162,7 +164,7 @@ def grouped(rows: Tensor) -> Tensor:
 RowValues = SharedByRows | ConditionedOnBeta
 
 
-class StackedLinear(nn.Module):
+class StackedLinear(Part):
     """x[m] @ weight[m] + bias[m] for m = 1 ... M.
 
     The inputs are (M, n, n_in) or M SparseRows; `product_dtype` (bfloat16) is that of the products.
@@ -182,6 +184,13 @@ class StackedLinear(nn.Module):
         self.bias = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_out))
         self.product_dtype, self.is_narrow = product_dtype, n_out in NARROW
 
+    def coefficients(self) -> Iterator[nn.Parameter]:
+        yield self.weight
+
+    def hastened(self) -> Iterator[nn.Parameter]:
+        """What takes longer steps where the layer does."""
+        yield from (self.weight, self.bias)
+
     def forward(self, x: Inputs) -> Tensor:
         return self.record(x)[0]
 
@@ -197,7 +206,8 @@ class StackedLinear(nn.Module):
             return torch.stack([rows.product(w) for rows, w in zip(x, self.weight, strict=True)])
         if self.product_dtype is not None:
             return self._reduced_product(x, self.weight)
-        return torch.bmm(self.weight.mT, x.mT).mT if self.is_narrow else torch.bmm(x, self.weight)
+        weight = self.weight
+        return torch.bmm(weight.mT, x.mT).mT if self.is_narrow else torch.bmm(x, weight)
 
     def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> Tensor | None:
         if not isinstance(x, Tensor):
@@ -207,11 +217,12 @@ class StackedLinear(nn.Module):
         if self.product_dtype is not None:
             self.weight.grad.copy_(self._reduced_product(x.mT, grad))
             return self._reduced_product(grad, self.weight.mT) if input_gradient else None
+        weight = self.weight  # a module's attributes take their time
         if self.is_narrow:
-            self.weight.grad.copy_(torch.bmm(grad.mT, x).mT)
+            weight.grad.copy_(torch.bmm(grad.mT, x).mT)
         else:
-            torch.bmm(x.mT, grad, out=self.weight.grad)
-        return torch.bmm(grad, self.weight.mT) if input_gradient else None
+            torch.bmm(x.mT, grad, out=weight.grad)
+        return torch.bmm(grad, weight.mT) if input_gradient else None
 
     def _reduced_product(self, a: Tensor, b: Tensor) -> Tensor:
         return torch.bmm(a.to(self.product_dtype), b.to(self.product_dtype)).to(a.dtype)
@@ -250,6 +261,10 @@ class GatedLinear(StackedLinear):
         super().__init__(n_networks, n_in, n_out, product_dtype, row_values)
         self.gate = nn.Parameter(torch.zeros_like(self.bias))
 
+    def hastened(self) -> Iterator[nn.Parameter]:
+        """Gate and bias have a speed of their own."""
+        yield self.weight
+
     def record(self, x: Inputs) -> tuple[Tensor, tuple[Inputs, Tensor, Tensor]]:
         product = self._product(x)
         gate = self.row_values.by_group(GATE_SPEED * self.gate).unsqueeze(1)
@@ -281,12 +296,12 @@ class GatedLinear(StackedLinear):
 MakeLinear = Callable[[int, int], StackedLinear]
 
 
-class StackedMLP(nn.Module):
+class StackedMLP(Part):
     """A chain of layers made by `linear(n_in, n_out)`, an activation behind each, but for a linear last one."""
 
     def __init__(self, sizes: Sequence[int], activation: str, linear_output: bool, linear: MakeLinear) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
+        self.layers = Parts(linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]
         self.linear_output = linear_output
 
@@ -305,15 +320,21 @@ class StackedMLP(nn.Module):
         return x, tape
 
     def backward(self, tape: list, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
-        for index in reversed(range(len(self.layers))):
+        layers = list(self.layers)
+        for index in reversed(range(len(layers))):
             of_layer, before, after = tape[index]
-            if not self._is_linear(index):
+            if not (self.linear_output and index == len(layers) - 1):
                 grad = self.activation.backward(grad, before, after)
-            grad = self.layers[index].backward(of_layer, grad, input_gradient or index > 0)
+            grad = layers[index].backward(of_layer, grad, input_gradient or index > 0)
         return grad
 
-    def initialize(self, network: int, n_in: int, generator: torch.Generator) -> None:
-        """Draw the weights of a network that uses `n_in` inputs; a linear output starts by saying nothing."""
+    def n_inputs_of(self, network: int) -> int:
+        """How many of its inputs a network uses, the first ones."""
+        return self.layers[0].weight.shape[1]
+
+    def initialize(self, network: int, generator: torch.Generator) -> None:
+        """Draw the weights of a network; a linear output starts by saying nothing."""
         for index, layer in enumerate(self.layers):
             gain = 0.0 if self._is_linear(index) else self.activation.gain
-            layer.initialize(network, n_in if index == 0 else layer.weight.shape[1], gain, generator)
+            n_in = self.n_inputs_of(network) if index == 0 else layer.weight.shape[1]
+            layer.initialize(network, n_in, gain, generator)

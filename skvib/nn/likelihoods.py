@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
+from skvib.nn.parts import Part
 
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
@@ -19,7 +20,7 @@ UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-class Likelihood(nn.Module, ABC):
+class Likelihood(Part, ABC):
     """q(y|z): what a decoder's output says of a target.
 
     A new one has the methods marked abstract; the others follow from them. `n_parameters` is how many numbers it
@@ -62,9 +63,6 @@ class Likelihood(nn.Module, ABC):
     def log_likelihood(self, eta: Tensor, y: Tensor) -> Tensor:
         """log q(y|z), (M, n), of the targets y (n, ...) with eta (M, n, n_parameters) or, one for all, (M, 1, ...)."""
         return -self.record(eta.expand(-1, len(y), -1), y.expand(len(eta), *y.shape))[0]
-
-    def fold_into(self, plain: Likelihood, mix: Tensor) -> None:
-        """Give `plain` its own parameters at one beta, where those at the knots mix so, (M, 1, n_values)."""
 
     def restandardize(self, layer: StackedLinear, ratio: Tensor, shift: Tensor) -> None:
         """Change the decoder's last layer so that targets whose u is now ratio * u + shift are said the same of."""

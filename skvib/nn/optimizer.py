@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.optim.adam import adam
 
-from skvib.nn.network import VIBNetwork, WeightMatrix
-from skvib.nn.problem import CHUNK_ROWS, Rows
+from skvib.nn.batches import CHUNK_ROWS, Pool
+from skvib.nn.problem import Rows, State
+from skvib.nn.stack import Stack
 
 ADAM = {
     "fused": True,
@@ -24,6 +25,7 @@ ADAM = {
 # Below these nothing but rounding sees weights and Adam's two moments. The penalty would shrink those of dead units for
 # ever; products of such numbers are denormal, and many a CPU takes a hundred times as long for one.
 NEGLIGIBLE = 1e-12, 1e-16, 1e-24
+SWEEP_EVERY = 100  # steps
 MOST_COLUMNS = 512  # of inputs that are whitened
 
 
@@ -35,20 +37,42 @@ class Optimizer:
     layers gains nothing by that.
     """
 
-    def __init__(self, network: VIBNetwork, weights: WeightMatrix, penalties: Tensor, members: Sequence[Rows]) -> None:
-        self.values, self.grads, self.penalties = weights.values, weights.grads, penalties
+    def __init__(self, stack: Stack, pool: Pool, decay: float) -> None:
+        weights, network = stack.weights, stack.network
+        self.values, self.grads = weights.values, weights.grads
+        self.penalties = self.values.new_tensor([[problem.unpriced_penalty] for problem in stack.problems])
         self.penalized, self.output = slice(0, weights.n_penalized), weights.output
         self.output_speed = network.likelihood.output_speed
         self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
         self.step = self.values.new_tensor(0, dtype=torch.float32)
-        self.first, self.members = network.linear_encoder(), members
+        self.first, self.members = network.linear_encoder(), pool.members
+        # the weights as they stand: the latest, or their moving average
+        self.decay, self.current = decay, self.values.clone() if decay else self.values
+        for m, problem in enumerate(stack.problems):
+            if problem.start is not None:
+                self._continue(stack, m, problem.start)
+
+    def _continue(self, stack: Stack, m: int, state: State) -> None:
+        for moment, stored in zip(self.moments, (state.mean_gradient, state.mean_square), strict=True):
+            stack.put(moment, m, stored, state.layout)
+        self.step.fill_(state.n_steps)
 
     @cached_property
     def whitening(self) -> Tensor | None:
         """C^(-1/2) of each network's inputs, (M, d, d); None where steps are taken as they are."""
         return None if self.first is None else _whitening(self.members, like=self.values)
 
-    def update(self, learning_rate: float) -> None:
+    def update(self, learning_rate: float, step: int) -> None:
+        """One step of this training, which may continue another."""
+        self._move(learning_rate)
+        if self.decay:
+            # a short training averages over its last tenth, not over its beginning
+            decay = min(self.decay, (1 + step) / (10 + step))
+            self.current.lerp_(self.values, 1.0 - decay)
+        if step % SWEEP_EVERY == 0:
+            self._sweep()
+
+    def _move(self, learning_rate: float) -> None:
         values, grads = self.values, self.grads
         grads[:, self.penalized].addcmul_(values[:, self.penalized], self.penalties)
         output = [values[:, part] for part in self.output] if self.output_speed != 1.0 else []
@@ -64,10 +88,10 @@ class Optimizer:
         for start, part in zip(before, output, strict=True):
             torch.lerp(start, part, self.output_speed, out=part)
 
-    def sweep(self, *averages: Tensor) -> None:
-        """Zeros where a number is negligible, in averages of the weights, too."""
+    def _sweep(self) -> None:
+        """Zeros where a number is negligible."""
         of_weights, *of_moments = NEGLIGIBLE
-        for matrix in (self.values, *averages):
+        for matrix in (self.values, self.current):
             torch.hardshrink(matrix, of_weights, out=matrix)
         for moment, floor in zip(self.moments, of_moments, strict=True):
             torch.hardshrink(moment, floor, out=moment)

@@ -1,19 +1,20 @@
-"""What is trained: rows, problems, settings and results, and how a stack takes the rows of its problems."""
+"""What is trained: rows, problems, settings and results."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import Inputs, SparseRows
-from skvib.nn.network import Architecture, Layout, VIBNetwork, WeightMatrix, in_layout
+from skvib.nn.layers import SparseRows
+from skvib.nn.network import Architecture, VIBNetwork
+from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
 def constant(progress: float) -> float:
@@ -25,7 +26,6 @@ def cosine(progress: float) -> float:
 
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
-CHUNK_ROWS = 512
 RELIEF = 0.03  # the beta that halves the penalty
 FEW_ROWS, FEWEST_ROWS = 200, 100
 # (ratio, shift), arrays: what was a standardised column u is now ratio * u + shift
@@ -240,47 +240,3 @@ def available_device(device: str) -> str:
     except ValueError:
         return "cpu"
     return "cpu" if resolved.startswith("mps") else resolved
-
-
-class Pool:
-    """The rows of each problem of a stack, and how to take some of each; equal tensors are stored once."""
-
-    def __init__(self, members: Sequence[Rows], device: str) -> None:
-        stored: dict[int, Any] = {}
-        for part in (part for rows in members for part in rows):
-            if id(part) not in stored:
-                stored[id(part)] = part.to(device)
-        self.members = [Rows(*(stored[id(part)] for part in rows)) for rows in members]
-
-    def take(self, rows: Sequence[Tensor], multiple: int = 1) -> tuple[Inputs, Tensor, Tensor]:
-        """Inputs, targets and weights (M, n, ...), n a multiple of `multiple`.
-
-        A network with fewer rows repeats the first of its problem at weight 0.
-        """
-        padded = pad(rows, multiple=multiple)
-        pairs = list(zip(self.members, padded, strict=True))
-        inputs = [member.inputs.index_select(0, index) for member, index in pairs]
-        targets = stack([member.targets.index_select(0, index) for member, index in pairs])
-        weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
-        x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
-        return x, targets, stack(pad(weights, multiple=multiple))
-
-    def chunks(self, n_rows: int = sys.maxsize) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
-        """All rows in turn, or the first ones, and how many of them each network has."""
-        counts = [min(len(member.weights), n_rows) for member in self.members]
-        device = self.members[0].weights.device
-        for start in range(0, max(counts), CHUNK_ROWS):
-            stops = [max(start, min(start + CHUNK_ROWS, count)) for count in counts]
-            rows = [torch.arange(start, stop, device=device) for stop in stops]
-            yield self.take(rows), [len(r) for r in rows]
-
-
-def stack(tensors: list[Tensor]) -> Tensor:
-    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
-
-
-def pad(tensors: Sequence[Tensor], dim: int = 0, multiple: int = 1) -> list[Tensor]:
-    """Zeros behind each tensor along `dim`, up to the longest, and to a multiple of `multiple`."""
-    length = math.ceil(max(tensor.shape[dim] for tensor in tensors) / multiple) * multiple
-    behind = [0, 0] * (tensors[0].ndim - 1 - dim)
-    return [t if t.shape[dim] == length else nn.functional.pad(t, (*behind, 0, length - t.shape[dim])) for t in tensors]

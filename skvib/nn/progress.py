@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
 from torch import Tensor
 
-from skvib.nn.problem import History, State
+from skvib.nn.objective import TERMS
+from skvib.nn.prices import Price
+from skvib.nn.problem import History, Problem, Settings, State
 
-VALIDATION = "validation_log_likelihood"
+VALIDATION, RATE = "validation_log_likelihood", "rate"
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
 
@@ -22,6 +25,51 @@ class Checkpoint(NamedTuple):
     buffers: dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Clock:
+    """What the epochs and steps of a training are, counted from 0, in the schedules of its settings.
+
+    One that continues another has no warm-up, and no gradients that are eased.
+    """
+
+    settings: Settings
+    n_steps: int
+    n_warm: int
+    n_eased: int
+    n_epochs_before: int
+
+    @classmethod
+    def of(cls, problem: Problem, settings: Settings) -> Clock:
+        n_total = settings.max_iter * problem.n_steps
+        if problem.start is not None:
+            return cls(settings, problem.n_steps, 0, 0, problem.start.n_epochs)
+        return cls(settings, problem.n_steps, math.ceil(settings.beta_warmup * n_total), n_total, 0)
+
+    def drawn(self, epoch: int) -> int:
+        """How many times rows will have been drawn; 0 is before the first epoch."""
+        return 1 + self.n_epochs_before + epoch
+
+    def learning_rate(self, step: int) -> float:
+        progress = step / (self.settings.max_iter * self.n_steps)
+        return self.settings.learning_rate_init * self.settings.schedule(progress)
+
+    def warmth(self, step: int) -> float:
+        """The part of beta that a nat costs."""
+        return min(1.0, (step + 1) / self.n_warm) if self.n_warm else 1.0
+
+    def eased(self, step: int) -> float:
+        """How much of the time is over in which a likelihood may ease its gradients."""
+        return step / self.n_eased if self.n_eased else 1.0
+
+    def is_warm(self, epoch: int) -> bool:
+        """Whether the epoch ends after the warm-up."""
+        return (epoch + 1) * self.n_steps > self.n_warm
+
+    def is_due(self, epoch: int, every: int) -> bool:
+        """Whether what is done every so many epochs, and after the last, is done after this one."""
+        return epoch % every == 0 or epoch == self.settings.max_iter - 1
+
+
 class Progress:
     """A history for each beta, and the best weights; `reason` is None while the network trains.
 
@@ -29,9 +77,9 @@ class Progress:
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
-    def __init__(self, betas: tuple[float, ...], start: Checkpoint) -> None:
-        self.betas = betas
-        self.histories: list[History] = [{"loss": [], "distortion": [], "rate": []} for _ in betas]
+    def __init__(self, betas: tuple[float, ...], price: Price, start: Checkpoint) -> None:
+        self.betas, self.price = betas, price
+        self.histories: list[History] = [{name: [] for name in ("loss", *TERMS)} for _ in betas]
         self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf
         self.first_loss = math.nan
@@ -44,15 +92,17 @@ class Progress:
     def n_epochs(self) -> int:
         return len(self.histories[0]["loss"])
 
-    def record(self, distortions: list[float], rates: list[float], likelihoods: list[float] | None) -> None:
-        """Means of an epoch, and log-likelihoods of the validation rows; one for each beta.
+    def record(self, means: dict[str, list[float]], likelihoods: list[float] | None) -> None:
+        """The terms' means over an epoch, and log-likelihoods of the validation rows; one for each beta.
 
         Without new likelihoods those of the epoch before stand, if there are any.
         """
-        for beta, history, distortion, rate in zip(self.betas, self.histories, distortions, rates, strict=True):
-            history["distortion"].append(distortion)
-            history["rate"].append(rate)
-            history["loss"].append(distortion + beta * rate)
+        for name, of_beta in means.items():
+            for history, mean in zip(self.histories, of_beta, strict=True):
+                history[name].append(mean)
+        for beta, history in zip(self.betas, self.histories, strict=True):
+            distortions = sum(history[name][-1] for name in means if name != RATE)
+            history["loss"].append(distortions + self.price.cost(beta, history[RATE][-1]))
         if likelihoods is None and VALIDATION in self.histories[0]:
             likelihoods = [history[VALIDATION][-1] for history in self.histories]
         if likelihoods is not None:
@@ -71,7 +121,7 @@ class Progress:
         Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
         """
         priced = zip(self.betas, self.histories, strict=True)
-        return fmean(h[VALIDATION][-1] - beta * h["rate"][-1] for beta, h in priced)
+        return fmean(h[VALIDATION][-1] - self.price.cost(beta, h[RATE][-1]) for beta, h in priced)
 
     @property
     def has_diverged(self) -> bool:

@@ -1,0 +1,124 @@
+"""What differs between networks for one beta each and networks for a range of them; the loop asks for neither."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from skvib.nn.layers import N_GROUPS, ConditionedOnBeta
+from skvib.nn.network import VIBNetwork
+from skvib.nn.weights import WeightMatrix
+
+VALIDATE_EVERY = 5  # epochs, of a network conditioned on beta: it is as many networks as it has betas
+# nats of log beta beyond both ends of a range, from which its network learns too: it is weakest at the ends
+MARGIN = 0.7
+
+
+class OneBeta:
+    """Networks for one beta each, `values` (M, 1). What trains is what predicts."""
+
+    row_values: ConditionedOnBeta | None = None
+    multiple = 1  # of which a batch has rows
+    n_epochs_apart = 1  # from one validation to the next
+    may_shrink = True  # a stack, once some of its networks have closed
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+
+    def draw(self, generators: Sequence[torch.Generator], n_rows: int) -> Tensor:
+        """The price of a nat for each network (M, 1), or for each of its n rows (M, n)."""
+        return self.values
+
+    def means(self, terms: Tensor, weights: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Weighted means (T, M, K) of the terms (T, M, n) of an epoch's rows, at each beta."""
+        return terms.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+
+    def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:
+        """What holds the network at one beta."""
+        return network, weights
+
+    def fold(self, network: VIBNetwork, plain: VIBNetwork, k: int) -> None:
+        """Make `plain` what the network is at the k-th beta."""
+
+    def remember(self, k: int, losses: Tensor, plain: Tensor, is_open: Tensor) -> None:
+        """Plain weights (M, P) whose validation loss at the k-th beta is the lowest so far."""
+
+    def recall(self, k: int, plain: Tensor, is_trusted: Tensor) -> None:
+        """Give plain weights (M, P) back what is remembered of the k-th beta."""
+
+    def reached(self, m: int, score: float) -> float:
+        """How far network m has come, the higher the better; `score` is that of the last epoch."""
+        return score
+
+
+class BetaRange(OneBeta):
+    """Networks conditioned on log beta, for all betas between the least and the largest of `values` (M, K).
+
+    They fold into a plain network at any beta. At each of the K the best is remembered on its own.
+    """
+
+    multiple = N_GROUPS
+    n_epochs_apart = VALIDATE_EVERY
+    may_shrink = False  # they are few
+
+    def __init__(self, values: Tensor, log_range: tuple[float, float]) -> None:
+        super().__init__(values)
+        self.row_values = ConditionedOnBeta(log_range)
+        self.best: list[Tensor | None] = [None] * values.shape[1]
+        self.lowest = torch.full_like(values, math.inf)
+
+    def draw(self, generators: Sequence[torch.Generator], n_rows: int) -> Tensor:
+        """A log beta for each group of rows, uniform over the range and stratified."""
+        (low, high), like = self.row_values.log_range, self.values
+        strata = torch.arange(N_GROUPS, dtype=like.dtype, device=like.device)
+        drawn = [torch.rand(N_GROUPS, generator=g, dtype=like.dtype, device=like.device) for g in generators]
+        log_beta = low + (high - low) / N_GROUPS * (strata + torch.stack(drawn))
+        self.row_values.condition(log_beta)
+        return log_beta.exp().repeat(1, n_rows // N_GROUPS)
+
+    def means(self, terms: Tensor, weights: Tensor, drawn: Sequence[Tensor]) -> Tensor:
+        """Those of the rows that drew a beta nearest to each of the K."""
+        log_betas = self.values[0].log()
+        nearest = torch.bucketize(torch.cat(list(drawn), -1).log(), (log_betas[1:] + log_betas[:-1]) / 2)
+        shape = (*weights.shape[:1], self.values.shape[1])
+        totals = weights.new_zeros(shape).scatter_add_(-1, nearest, weights)
+        sums = terms.new_zeros(len(terms), *shape).scatter_add_(-1, nearest.expand(len(terms), -1, -1), terms)
+        return torch.where(totals > 0, sums / totals, super().means(terms, weights, drawn))
+
+    def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:
+        plain = make()
+        return plain, WeightMatrix(plain)
+
+    def fold(self, network: VIBNetwork, plain: VIBNetwork, k: int) -> None:
+        network.fold_at(self.values[:, k].log(), plain)
+
+    def remember(self, k: int, losses: Tensor, plain: Tensor, is_open: Tensor) -> None:
+        better = is_open & (losses < self.lowest[:, k])
+        before = plain if self.best[k] is None else self.best[k]
+        self.best[k] = torch.where(better[:, None], plain, before)
+        self.lowest[:, k] = torch.where(better, losses, self.lowest[:, k])
+
+    def recall(self, k: int, plain: Tensor, is_trusted: Tensor) -> None:
+        if self.best[k] is not None:
+            plain.copy_(torch.where(is_trusted[:, None], self.best[k], plain))
+
+    def reached(self, m: int, score: float) -> float:
+        """The training goes on while one of its betas improves."""
+        return score if self.best[0] is None else -float(self.lowest[m].mean())
+
+
+Betas = OneBeta | BetaRange
+
+
+def log_range(betas: Sequence[float]) -> tuple[float, float]:
+    """From where to where log beta is drawn, to learn a range that holds these betas."""
+    return math.log(min(betas)) - MARGIN, math.log(max(betas)) + MARGIN
+
+
+def betas_of(betas: Sequence[tuple[float, ...]], like: Tensor) -> Betas:
+    """For networks that each learn these betas."""
+    values = like.new_tensor(betas)
+    return OneBeta(values) if values.shape[1] == 1 else BetaRange(values, log_range(betas[0]))

@@ -1,0 +1,61 @@
+"""What every part of a stack of networks answers for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Column(NamedTuple):
+    """A parameter of every network, of one network's shape: a single stacked tensor, or a tensor for each network."""
+
+    name: str
+    shape: torch.Size
+    parameters: tuple[nn.Parameter, ...]
+
+    def views(self, matrix: Tensor) -> list[Tensor]:
+        """Its columns of a matrix, (M, n), as the parameters are."""
+        stacked = matrix.view(-1, *self.shape)
+        return [stacked] if self.parameters[0].shape == stacked.shape else list(stacked)
+
+
+class Part(nn.Module):
+    """A piece of M networks; the first axis of each parameter of its own is the networks.
+
+    A new part answers for its own parameters; by default it has none, and its children are asked.
+    """
+
+    def latent_masks(self, used: Tensor) -> dict[nn.Parameter, Tensor]:
+        """Where a network that uses these latent dimensions (bool) keeps less than all of a parameter: which entries.
+
+        A mask is that of one network, or broadcasts to it.
+        """
+        return {p: mask for part in self._parts() for p, mask in part.latent_masks(used).items()}
+
+    def coefficients(self) -> Iterator[nn.Parameter]:
+        """The parameters that are penalized."""
+        for part in self._parts():
+            yield from part.coefficients()
+
+    def columns(self) -> Iterator[Column]:
+        """Its parameters that train, by name."""
+        for name, parameter in self.named_parameters(recurse=False):
+            yield Column(name, parameter.shape[1:], (parameter,))
+        for name, part in self.named_children():
+            for column in part.columns():
+                yield column._replace(name=f"{name}.{column.name}")
+
+    def fold_into(self, plain: Part, mix: Tensor) -> None:
+        """Give `plain` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
+        for own, its in zip(self._parts(), plain._parts(), strict=True):
+            own.fold_into(its, mix)
+
+    def _parts(self) -> Iterator[Part]:
+        return (child for child in self.children() if isinstance(child, Part))
+
+
+class Parts(Part, nn.ModuleList):
+    """A list of them."""

@@ -1,0 +1,51 @@
+"""p(z), and what a posterior costs beside it: the rate."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skvib.nn.parts import Part
+from skvib.nn.posteriors import Code, Diagonal
+
+
+class Prior(Part, ABC):
+    """p(z), to which the rate of a row compares its posterior: KL(q(z|x) || p(z)), or an estimate at the draws."""
+
+    @abstractmethod
+    def record(self, code: Code) -> tuple[Tensor, Any]:
+        """The rate of each row, (M, n), nats; and what `backward` needs."""
+
+    @abstractmethod
+    def backward(self, tape: Any, grad: Tensor, gradient: Diagonal) -> None:
+        """Add the gradient of sum(grad * rate), grad (M, n), to the posterior's; its own it writes into `grad`."""
+
+    @abstractmethod
+    def rates(self, posterior: Diagonal) -> Tensor:
+        """The rate of each row by latent dimension, (M, n, latent_dim), nats."""
+
+
+class StandardNormal(Prior):
+    """N(0, I): the rate is sum_k (mu_k^2 + sigma_k^2 - 1) / 2 - log sigma_k."""
+
+    def record(self, code: Code) -> tuple[Tensor, Diagonal]:
+        posterior = code.posterior
+        twice = self._twice(posterior).sum(-1)
+        return (twice - float(posterior.mu.shape[-1])) * 0.5, posterior
+
+    def backward(self, tape: Diagonal, grad: Tensor, gradient: Diagonal) -> None:
+        """d/d mu = mu, d/d sigma = sigma - 1 / sigma."""
+        grad = grad.unsqueeze(-1)
+        gradient.mu.addcmul_(grad, tape.mu)
+        gradient.sigma.addcmul_(grad, tape.sigma - tape.sigma.reciprocal())
+
+    def rates(self, posterior: Diagonal) -> Tensor:
+        return self._twice(posterior).sub(1.0).mul(0.5)
+
+    def _twice(self, posterior: Diagonal) -> Tensor:
+        """mu^2 + sigma^2 - 2 log sigma."""
+        squares = torch.addcmul(posterior.mu * posterior.mu, posterior.sigma, posterior.sigma)
+        return torch.sub(squares, posterior.sigma.log(), alpha=2.0)

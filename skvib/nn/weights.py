@@ -1,0 +1,100 @@
+"""All weights of a stack of networks as one matrix, and how those of one network are stored."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from skvib.nn.network import VIBNetwork
+from skvib.nn.parts import Column
+
+# name and shape of each weight of a network, as they lie side by side
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class WeightMatrix:
+    """All weights of a stack as `values` (M, P) and their gradients as `grads`, a row a network.
+
+    The network's own parameters become views of them, so one operation updates, averages or copies
+    everything. The first `n_penalized` columns are the coefficients (no biases) that are penalized; the slices `output`
+    are coefficients and biases of the decoder's last layer.
+    """
+
+    def __init__(self, network: VIBNetwork) -> None:
+        coefficients, hastened = ({id(p) for p in group} for group in (network.coefficients(), network.hastened()))
+
+        def part_of(column: Column) -> int:
+            """Coefficients, those of the last layer, what else there is, what else the last layer has."""
+            first = id(column.parameters[0])
+            return int(first in hastened) + (0 if first in coefficients else 2)
+
+        self._network = network
+        self._columns = sorted(network.columns(), key=part_of)
+        like, sizes = next(network.bottleneck.parameters()), [column.shape.numel() for column in self._columns]
+        self.values = like.new_empty(network.n_networks, sum(sizes))
+        self.grads = torch.zeros_like(self.values)
+        parts = [part_of(column) for column in self._columns]
+        ends = [sum(size for size, p in zip(sizes, parts, strict=True) if p <= part) for part in range(4)]
+        self.n_penalized = ends[1]
+        self.output = slice(ends[0], ends[1]), slice(ends[2], ends[3])
+        slices = zip(self.values.split(sizes, 1), self.grads.split(sizes, 1), strict=True)
+        for column, (values, grads) in zip(self._columns, slices, strict=True):
+            views = zip(column.parameters, column.views(values), column.views(grads), strict=True)
+            for parameter, value, grad in views:
+                value.copy_(parameter.data)
+                parameter.data = value
+                parameter.grad = grad
+
+    def fill(self, weights: Tensor, layout: Layout | None) -> None:
+        """Give the only network of the stack these weights (P,), laid out so."""
+        self.values.copy_(in_layout(weights, layout, self.layout_of(self._network.bottleneck.latent_dims[0])))
+
+    def columns_of(self, latent_dim: int) -> Tensor:
+        """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
+        masks = self._masks(latent_dim)
+        kept = [mask.expand(c.shape).flatten() for c, mask in zip(self._columns, masks, strict=True)]
+        return torch.cat(kept).nonzero().squeeze(1)
+
+    def layout_of(self, latent_dim: int) -> Layout:
+        """Name and shape of each of its weights, in the same order."""
+        masks = self._masks(latent_dim)
+        return tuple((c.name, _kept_shape(c.shape, mask)) for c, mask in zip(self._columns, masks, strict=True))
+
+    def _masks(self, latent_dim: int) -> list[Tensor]:
+        """Which entries of each column remain when only the first latent dimensions are used."""
+        used = torch.arange(max(self._network.bottleneck.latent_dims), device="cpu") < latent_dim
+        masks, everything = self._network.latent_masks(used), torch.tensor(True, device="cpu")
+        return [masks.get(column.parameters[0], everything) for column in self._columns]
+
+
+def _kept_shape(shape: torch.Size, mask: Tensor) -> tuple[int, ...]:
+    kept = list(shape)
+    for axis, size in enumerate(reversed(mask.shape), 1):
+        kept[-axis] = int(mask.sum()) if size > 1 else kept[-axis]
+    return tuple(kept)
+
+
+# how parts were named in models stored by skvib 0.1
+FORMER_NAMES = {"decoder.": "head.decoder.", "likelihood.": "head.likelihood."}
+
+
+def _renamed(layout: Layout) -> Layout:
+    for before, now in FORMER_NAMES.items():
+        layout = tuple((now + n.removeprefix(before) if n.startswith(before) else n, shape) for n, shape in layout)
+    return layout
+
+
+def in_layout(weights: Tensor, layout: Layout | None, wanted: Layout) -> Tensor:
+    """Weights (P,) laid out as `layout` (None: as wanted), in the order of `wanted`, another layout of its parts."""
+    if layout is None or layout == wanted:
+        return weights
+    layout, wanted = _renamed(layout), _renamed(wanted)
+    sizes = [math.prod(shape) for _, shape in layout]
+    if dict(layout) != dict(wanted) or sum(sizes) != len(weights):
+        raise ValueError(
+            f"The stored weights are those of another network: it has {dict(layout)}, this one {dict(wanted)}."
+        )
+    parts = dict(zip((name for name, _ in layout), weights.split(sizes), strict=True))
+    return torch.cat([parts[name] for name, _ in wanted])
