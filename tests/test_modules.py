@@ -256,3 +256,18 @@ def test_partial_fit_and_warm_starts_go_on_with_the_buffers(data):
     counted = int(model.network_.encoder.modules_[0].n_batches)
     model.partial_fit(X[60:], y[60:])
     assert int(model.network_.encoder.modules_[0].n_batches) == 2 * counted
+
+
+class Vacant(nn.Module):
+    """Has a parameter of no elements."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.nothing = nn.Linear(6, 8), nn.Parameter(torch.empty(0, 3))
+
+    def forward(self, x):
+        return self.layer(x).relu() + self.nothing.sum()
+
+
+def test_a_parameter_may_have_no_elements(data):
+    assert fitted(Vacant, data).score(*data) > 0.5

@@ -11,7 +11,7 @@ from skvib.nn.batches import Pool
 from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
 from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings, available_device, resolve_device
-from skvib.nn.trainer import CLOSED_SHARE, train
+from skvib.nn.trainer import CLOSED_SHARE, _Run, train
 
 
 def make_settings(**changes):
@@ -213,6 +213,22 @@ def test_a_monitor_that_fails_at_once_leaves_the_others_limits_of_divergence_alo
     for problem, in_stack in zip(problems[1:], others, strict=True):
         (alone,) = train([problem], settings)
         assert (alone.n_epochs, alone.reason) == (in_stack.n_epochs, in_stack.reason)
+
+
+def test_an_interrupt_while_a_network_is_settled_loses_nothing(monkeypatch):
+    whole, calls = _Run._state, []
+
+    def interrupted(run, m, checkpoint):
+        calls.append(m)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return whole(run, m, checkpoint)
+
+    monkeypatch.setattr(_Run, "_state", interrupted)
+    (training,) = train([make_problem(0)], make_settings(max_iter=25, stop_on="loss", tol=3e-2))
+    assert training.reason == "interrupted"
+    assert 0 < training.n_epochs < 25
+    assert torch.isfinite(training.state.weights).all()
 
 
 def test_units_that_the_penalty_shuts_leave_no_denormal_numbers():

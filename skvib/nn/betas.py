@@ -55,9 +55,9 @@ class OneBeta:
 
 
 class BetaRange(OneBeta):
-    """Networks conditioned on log beta, for all betas between the least and the largest of `values` (M, K).
+    """Networks conditioned on log beta, for all betas of `log_range`.
 
-    They fold into a plain network at any beta. At each of the K the best is remembered on its own.
+    They fold into a plain network at any beta. At those of `values` (M, K) they are judged, and the best is remembered.
     """
 
     multiple = N_GROUPS
@@ -71,7 +71,7 @@ class BetaRange(OneBeta):
         self.lowest = torch.full_like(values, math.inf)
 
     def draw(self, generators: Sequence[torch.Generator], n_rows: int) -> Tensor:
-        """A log beta for each group of rows, uniform over the range and stratified."""
+        """A beta for each row, at which its group is conditioned: log beta uniform over the range and stratified."""
         (low, high), like = self.row_values.log_range, self.values
         strata = torch.arange(N_GROUPS, dtype=like.dtype, device=like.device)
         drawn = [torch.rand(N_GROUPS, generator=g, dtype=like.dtype, device=like.device) for g in generators]

@@ -71,7 +71,7 @@ class VIBNetwork(Part):
         widths = (*a.decoder_hidden_layer_sizes, likelihood.n_parameters)
         self.head = Head(likelihood, Decoder(latent_dims, widths, a.activation, linear))
         self.prior, self.price = StandardNormal(), Linear()
-        self.n_networks, self.n_features = n_networks, a.n_features
+        self.n_networks = n_networks
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
         self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))

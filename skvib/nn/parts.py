@@ -18,14 +18,15 @@ class Column(NamedTuple):
 
     def views(self, matrix: Tensor) -> list[Tensor]:
         """Its columns of a matrix, (M, n), as the parameters are."""
-        stacked = matrix.view(-1, *self.shape)
+        stacked = matrix.view(len(matrix), *self.shape)
         return [stacked] if self.parameters[0].shape == stacked.shape else list(stacked)
 
 
 class Part(nn.Module):
     """A piece of M networks; the first axis of each parameter of its own is the networks.
 
-    A new part answers for its own parameters; by default it has none, and its children are asked.
+    A new part answers for its own parameters, and for children that are no parts, such as a user's modules; those that
+    are parts are asked.
     """
 
     def latent_masks(self, used: Tensor) -> dict[nn.Parameter, Tensor]:
@@ -33,28 +34,28 @@ class Part(nn.Module):
 
         A mask is that of one network, or broadcasts to it.
         """
-        return {p: mask for part in self._parts() for p, mask in part.latent_masks(used).items()}
+        return {p: mask for _, part in self._parts() for p, mask in part.latent_masks(used).items()}
 
     def coefficients(self) -> Iterator[nn.Parameter]:
         """The parameters that are penalized."""
-        for part in self._parts():
+        for _, part in self._parts():
             yield from part.coefficients()
 
     def columns(self) -> Iterator[Column]:
         """Its parameters that train, by name."""
         for name, parameter in self.named_parameters(recurse=False):
             yield Column(name, parameter.shape[1:], (parameter,))
-        for name, part in self.named_children():
+        for name, part in self._parts():
             for column in part.columns():
                 yield column._replace(name=f"{name}.{column.name}")
 
     def fold_into(self, plain: Part, mix: Tensor) -> None:
         """Give `plain` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
-        for own, its in zip(self._parts(), plain._parts(), strict=True):
+        for (_, own), (_, its) in zip(self._parts(), plain._parts(), strict=True):
             own.fold_into(its, mix)
 
-    def _parts(self) -> Iterator[Part]:
-        return (child for child in self.children() if isinstance(child, Part))
+    def _parts(self) -> Iterator[tuple[str, Part]]:
+        return ((name, child) for name, child in self.named_children() if isinstance(child, Part))
 
 
 class Parts(Part, nn.ModuleList):

@@ -21,7 +21,7 @@ class Prior(Part, ABC):
 
     @abstractmethod
     def backward(self, tape: Any, grad: Tensor, gradient: Diagonal) -> None:
-        """Add the gradient of sum(grad * rate), grad (M, n), to the posterior's; its own it writes into `grad`."""
+        """Add the gradient of sum(grad * rate), grad (M, n), to the posterior's; write that of its own parameters."""
 
     @abstractmethod
     def rates(self, posterior: Diagonal) -> Tensor:

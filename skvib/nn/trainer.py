@@ -106,6 +106,7 @@ class _Run:
         terms, weights, drawn = zip(*recorded, strict=True)
         if not any(progress.n_epochs for progress in self.progress):
             *distortions, rate = terms[0]
+            # rows of different betas have no mean rate: the cost of their own gives the size of a loss
             losses = sum(distortions) + self.stack.network.price.cost(drawn[0], rate)
             first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
             for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
@@ -204,10 +205,11 @@ class _Run:
         for m in self.open() if network is None else [network]:
             progress = self.progress[m]
             latest = self.stack.checkpoint(self.optimizer.current, m, progress.n_epochs)
-            progress.reason = reason if bool(torch.isfinite(latest.weights).all()) else "diverged"
-            if progress.reason != "diverged":
+            ended = reason if bool(torch.isfinite(latest.weights).all()) else "diverged"
+            if ended != "diverged":
                 progress.best = self.stopping.settled(progress, latest)
             progress.state = self._state(m, progress.best)
+            progress.reason = ended  # at last: who is interrupted here is closed again
 
     def results(self) -> list[Training | Exception]:
         """A Training of each network, or what its monitor raised; of a lone network that is raised again."""
@@ -218,18 +220,20 @@ class _Run:
         is_trusted = torch.tensor([p.reason != "diverged" for p in self.progress], device=self.settings.device)
         fits = [self._fits(k, is_trusted) for k in range(len(self.problems[0].betas))]
         return [
-            progress.failure
-            or Training(
-                progress.betas,
-                progress.state,
-                fits_of_network,
-                progress.n_epochs,
-                progress.best.epoch,
-                progress.n_no_change,
-                progress.reason,
-            )
-            for progress, fits_of_network in zip(self.progress, zip(*fits, strict=True), strict=True)
+            self._training(progress, of_network) if progress.failure is None else progress.failure
+            for progress, of_network in zip(self.progress, zip(*fits, strict=True), strict=True)
         ]
+
+    def _training(self, progress: Progress, fits: tuple[Fit, ...]) -> Training:
+        return Training(
+            progress.betas,
+            progress.state,
+            fits,
+            progress.n_epochs,
+            progress.best.epoch,
+            progress.n_no_change,
+            progress.reason,
+        )
 
     def _fits(self, k: int, is_trusted: Tensor) -> list[Fit]:
         self.stack.fold(k)
