@@ -36,10 +36,10 @@ class Pool:
         padded = pad(rows, multiple=multiple)
         pairs = list(zip(self.members, padded, strict=True))
         inputs = [member.inputs.index_select(0, index) for member, index in pairs]
-        targets = stack([member.targets.index_select(0, index) for member, index in pairs])
+        targets = stacked([member.targets.index_select(0, index) for member, index in pairs])
         weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
-        x = stack(inputs) if isinstance(inputs[0], Tensor) else inputs
-        return x, targets, stack(pad(weights, multiple=multiple))
+        x = stacked(inputs) if isinstance(inputs[0], Tensor) else inputs
+        return x, targets, stacked(pad(weights, multiple=multiple))
 
     def chunks(self, n_rows: int = sys.maxsize) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
         """All rows in turn, or the first ones, and how many of them each network has."""
@@ -80,10 +80,10 @@ class Batches:
             size = (math.ceil(self.n_draws / 2), len(r), problem.latent_dim)
             drawn = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
             noise.append(drawn if self.n_draws == 1 else torch.cat((drawn, -drawn[: self.n_draws // 2])))
-        return stack(pad(pad(noise, dim=1, multiple=self.betas.multiple), dim=2))
+        return stacked(pad(pad(noise, dim=1, multiple=self.betas.multiple), dim=2))
 
 
-def stack(tensors: list[Tensor]) -> Tensor:
+def stacked(tensors: list[Tensor]) -> Tensor:
     return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
 
 

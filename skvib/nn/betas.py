@@ -113,7 +113,7 @@ class BetaRange(OneBeta):
 Betas = OneBeta | BetaRange
 
 
-def log_range(betas: Sequence[float]) -> tuple[float, float]:
+def learned_range(betas: Sequence[float]) -> tuple[float, float]:
     """From where to where log beta is drawn, to learn a range that holds these betas."""
     return math.log(min(betas)) - MARGIN, math.log(max(betas)) + MARGIN
 
@@ -121,4 +121,4 @@ def log_range(betas: Sequence[float]) -> tuple[float, float]:
 def betas_of(betas: Sequence[tuple[float, ...]], like: Tensor) -> Betas:
     """For networks that each learn these betas."""
     values = like.new_tensor(betas)
-    return OneBeta(values) if values.shape[1] == 1 else BetaRange(values, log_range(betas[0]))
+    return OneBeta(values) if values.shape[1] == 1 else BetaRange(values, learned_range(betas[0]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from skvib.nn.batches import Pool, pad, stack
+from skvib.nn.batches import Pool, pad, stacked
 from skvib.nn.heads import repeat_rows
 from skvib.nn.network import VIBNetwork, quasi_normal
 from skvib.nn.problem import Problem, Settings
@@ -33,7 +33,7 @@ class Evaluation:
     def _points(self, problems: Sequence[Problem], n_draws: int) -> Tensor:
         """So many draws of each network's code, (M, n_draws, latent_dim)."""
         like = self.training.members[0].weights
-        return stack(pad([quasi_normal(n_draws, problem.latent_dim).to(like) for problem in problems], dim=1))
+        return stacked(pad([quasi_normal(n_draws, problem.latent_dim).to(like) for problem in problems], dim=1))
 
     def log_likelihood(self, network: VIBNetwork) -> Tensor:
         """Weighted mean of log q(y|x) over each network's validation rows, (M,), nats."""
@@ -69,4 +69,4 @@ def _signs(
         torch.empty(count, dim, dtype=like.dtype, device=like.device).bernoulli_(0.5, generator=generator)
         for count, dim, generator in zip(counts, latent_dims, generators, strict=True)
     ]
-    return stack(pad(pad(drawn), dim=1)).mul_(2.0).sub_(1.0)
+    return stacked(pad(pad(drawn), dim=1)).mul_(2.0).sub_(1.0)

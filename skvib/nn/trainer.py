@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skvib.nn.batches import Batches, Pool
-from skvib.nn.betas import BetaRange, betas_of, log_range
+from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
 from skvib.nn.objective import TERMS, loss_terms
 from skvib.nn.optimizer import Optimizer
@@ -33,13 +33,13 @@ def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> l
     for index, problem in enumerate(problems):
         groups.setdefault(problem.in_common(), []).append(index)
     results: dict[int, Training | Exception] = {}
-    for members in (part for group in groups.values() for part in _parts(group, width)):
+    for members in (part for group in groups.values() for part in _in_stacks(group, width)):
         trained = _train_stack([problems[index] for index in members], settings)
         results.update(zip(members, trained, strict=True))
     return [results[index] for index in range(len(problems))]
 
 
-def _parts(group: list[int], width: int) -> list[list[int]]:
+def _in_stacks(group: list[int], width: int) -> list[list[int]]:
     """As few parts of at most `width` as there can be, of about one size."""
     n_parts = math.ceil(len(group) / width)
     return [group[part::n_parts] for part in range(n_parts)]
@@ -264,6 +264,6 @@ def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> F
     """The plain network that a trained path, `state`, is at any beta of its range; it has no history."""
     settings, problem = replace(settings, device=available_device(settings.device)), replace(problem, start=state)
     value = torch.tensor([[beta]], dtype=problem.rows.inputs.dtype, device=settings.device)
-    stack = Stack([problem], settings, BetaRange(value, log_range(problem.betas)))
+    stack = Stack([problem], settings, BetaRange(value, learned_range(problem.betas)))
     stack.fold(0)
     return _fits_of(stack, Evaluation([problem], settings, Pool([problem.rows], settings.device)))[0]
