@@ -106,7 +106,10 @@ class Laplace(Prior):
         gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
 
     def rates(self, posterior):
-        raise NotImplementedError
+        normal, ratio = torch.distributions.Normal(0.0, 1.0), posterior.mu / posterior.sigma
+        size = 2.0 * normal.log_prob(ratio).exp() + ratio * (2.0 * normal.cdf(ratio) - 1.0)
+        entropy = posterior.sigma.log() + 0.5 * (1.0 + math.log(2.0 * math.pi))
+        return posterior.sigma * size + math.log(2.0) - entropy
 
 
 class Square:
@@ -211,6 +214,15 @@ def test_sparse_rows_are_selected_as_dense_rows_are():
     weight = torch.eye(N_FEATURES, dtype=torch.float64)
     torch.testing.assert_close(rows.index_select(0, index).product(weight), dense[index])
     assert rows.shape == (N_ROWS, N_FEATURES)
+
+
+def test_the_rate_at_draws_is_in_the_mean_that_by_dimension():
+    generator = torch.Generator().manual_seed(0)
+    mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
+    posterior = Diagonal(mu, torch.full_like(mu, 0.7))
+    noise = torch.randn((1, 200_000, 4, 3), generator=generator, dtype=torch.float64)
+    rate, _ = Laplace().record(Code(posterior, noise, posterior.sample(noise)))
+    torch.testing.assert_close(rate, Laplace().rates(posterior).sum(-1), atol=1e-2, rtol=0)
 
 
 def test_closed_form_rate_is_the_monte_carlo_rate():

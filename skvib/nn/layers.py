@@ -303,10 +303,7 @@ class StackedMLP(Part):
         super().__init__()
         self.layers = Parts(linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
         self.activation = ACTIVATIONS[activation]
-        self.linear_output = linear_output
-
-    def _is_linear(self, layer: int) -> bool:
-        return self.linear_output and layer == len(self.layers) - 1
+        self._linear = len(self.layers) - 1 if linear_output else None
 
     def forward(self, x: Inputs) -> Tensor:
         return self.record(x)[0]
@@ -315,7 +312,7 @@ class StackedMLP(Part):
         tape = []
         for index, layer in enumerate(self.layers):
             before, of_layer = layer.record(x)
-            x = before if self._is_linear(index) else self.activation.forward(before)
+            x = before if index == self._linear else self.activation.forward(before)
             tape.append((of_layer, before, x))
         return x, tape
 
@@ -323,7 +320,7 @@ class StackedMLP(Part):
         layers = list(self.layers)
         for index in reversed(range(len(layers))):
             of_layer, before, after = tape[index]
-            if not (self.linear_output and index == len(layers) - 1):
+            if index != self._linear:
                 grad = self.activation.backward(grad, before, after)
             grad = layers[index].backward(of_layer, grad, input_gradient or index > 0)
         return grad
@@ -335,6 +332,6 @@ class StackedMLP(Part):
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the weights of a network; a linear output starts by saying nothing."""
         for index, layer in enumerate(self.layers):
-            gain = 0.0 if self._is_linear(index) else self.activation.gain
+            gain = 0.0 if index == self._linear else self.activation.gain
             n_in = self.n_inputs_of(network) if index == 0 else layer.weight.shape[1]
             layer.initialize(network, n_in, gain, generator)

@@ -64,7 +64,14 @@ class _Run:
     """The networks of a stack in training, and how far each has come."""
 
     @torch.no_grad()
-    def __init__(self, problems: list[Problem], settings: Settings) -> None:
+    def __init__(
+        self,
+        problems: list[Problem],
+        settings: Settings,
+        clock: Clock | None = None,
+        progress: list[Progress] | None = None,
+    ) -> None:
+        """Begin, or go on where another run has come to with these networks: by its clock, with their progress."""
         self.problems, self.settings = problems, settings
         first = problems[0]
         like = torch.empty(0, dtype=first.rows.inputs.dtype, device=settings.device)
@@ -74,13 +81,13 @@ class _Run:
         self.batches = Batches(problems, pool, betas, settings.n_train_draws)
         self.evaluation = Evaluation(problems, settings, pool)
         self.optimizer = Optimizer(self.stack, pool, settings.ema_decay)
-        self.clock = Clock.of(first, settings)
+        self.clock = clock or Clock.of(first, settings)
         self.stopping = stopping_of(settings)
-        started = self.stack.weights.values
-        self.progress = [
-            Progress(p.betas, self.stack.network.price, self.stack.checkpoint(started, m, 0))
-            for m, p in enumerate(problems)
-        ]
+        self.progress = progress or [self._at_the_start(m) for m in range(len(problems))]
+
+    def _at_the_start(self, m: int) -> Progress:
+        stack = self.stack
+        return Progress(self.problems[m].betas, stack.network.price, stack.checkpoint(stack.weights.values, m, 0))
 
     def train_epoch(self, epoch: int) -> None:
         stack, clock = self.stack, self.clock
@@ -187,8 +194,7 @@ class _Run:
             )
             for m in members
         ]
-        smaller = _Run(problems, self.settings)
-        smaller.clock, smaller.progress = self.clock, [self.progress[m] for m in members]
+        smaller = _Run(problems, self.settings, self.clock, [self.progress[m] for m in members])
         for n, m in enumerate(members):
             smaller.optimizer.current[n, smaller.stack.columns[n]] = stack.take(self.optimizer.current, m)
         return smaller
