@@ -1,6 +1,7 @@
 """skvib: the Variational Information Bottleneck for scikit-learn."""
 
-from skvib.bounds import Estimate
+import sys
+
 from skvib.classifier import VIBClassifier
 from skvib.displays import (
     BetaPathDisplay,
@@ -11,21 +12,30 @@ from skvib.displays import (
     TrainingCurveDisplay,
 )
 from skvib.information import (
+    Estimate,
     FeatureInformation,
     InformationPlane,
     LatentInformation,
     MutualInformation,
+    calibration_error,
+    estimates,
     feature_information,
     gaussian_limit,
     information_plane,
     latent_information,
     mutual_information,
+    outlier_scores,
 )
-from skvib.path import BetaPath, beta_path
+from skvib.model_selection import (
+    BetaPath,
+    BetaSearchCV,
+    beta_path,
+    fit_together,
+    one_standard_error,
+    path,
+    search,
+)
 from skvib.regressor import VIBRegressor
-from skvib.search import BetaSearchCV, one_standard_error
-from skvib.together import fit_together
-from skvib.uncertainty import calibration_error, outlier_scores
 
 __all__ = [
     "BetaPath",
@@ -55,3 +65,7 @@ __all__ = [
     "outlier_scores",
 ]
 __version__ = "0.1.0"
+
+# where searches, paths and estimates that 0.1 has pickled look for their classes
+sys.modules |= {"skvib.search": search, "skvib.path": path, "skvib.bounds": estimates}
+del sys, search, path, estimates

@@ -192,6 +192,21 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior).sum(-1)[0])
 
+    def latent_rate_samples(self, X):
+        """The rate of each row by latent dimension; they add up to `rate_samples`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        rates : ndarray of shape (n_samples, latent_dim)
+            In nats.
+        """
+        return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior)[0])
+
     def score_samples(self, X):
         """An inlier score, minus the rate of each row, which Pipelines forward.
 

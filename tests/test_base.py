@@ -361,6 +361,9 @@ def test_fitted_attributes_agree_with_each_other(estimator, data):
     assert model.rate_ == pytest.approx(model.rate_samples(X).mean(), rel=1e-4)
     assert model.n_active_ == np.sum(model.latent_rates_ > 0.01)
     np.testing.assert_array_equal(model.score_samples(X), -model.rate_samples(X))
+    rates, (mu, sigma) = model.latent_rate_samples(X), model.encode(X)
+    np.testing.assert_allclose(rates, 0.5 * (mu**2 + sigma**2 - 1.0) - np.log(sigma), atol=1e-12)
+    np.testing.assert_allclose(rates.sum(axis=1), model.rate_samples(X), rtol=1e-12)
     assert model.validation_scores_ is None
     assert model.best_validation_score_ is None
 

@@ -7,7 +7,7 @@ import torch
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-import skvib.grouping
+import skvib.model_selection.grouping
 from skvib import BetaSearchCV, VIBClassifier, fit_together
 
 FAST = {
@@ -64,13 +64,13 @@ def test_a_worker_of_dask_has_one_torch_thread(dask_client):
 
 def stacks_of_a_share(seeds):
     """The sizes of the stacks in which a worker trains its share, and the scores."""
-    sizes, train = [], skvib.grouping.train
+    sizes, train = [], skvib.model_selection.grouping.train
 
     def counting(problems, settings, width):
         sizes.append(len(problems))
         return train(problems, settings, width)
 
-    skvib.grouping.train = counting
+    skvib.model_selection.grouping.train = counting
     try:
         X, y = load_iris(return_X_y=True)
         with fit_together():
@@ -79,7 +79,7 @@ def stacks_of_a_share(seeds):
                 for seed in seeds
             )
     finally:
-        skvib.grouping.train = train
+        skvib.model_selection.grouping.train = train
     return sizes, np.mean(scores)
 
 

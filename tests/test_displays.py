@@ -266,8 +266,15 @@ def test_twins_are_not_drawn_against_each_other():
     mu = np.random.default_rng(0).normal(size=(50, 4)) * [3.0, 0.1, 1.0, 0.2]
     mu[:, 1] = 0.9 * mu[:, 0]
     sigma = np.full_like(mu, 0.5)
-    assert LatentDisplay(mu, sigma).dimensions_ == (0, 2)
-    assert LatentDisplay(mu[:, :2], sigma[:, :2]).dimensions_ == (0, 1)
+    rates = np.square(mu).mean(axis=0)
+    assert LatentDisplay(mu, sigma, rates=rates).dimensions_ == (0, 2)
+    assert LatentDisplay(mu[:, :2], sigma[:, :2], rates=rates[:2]).dimensions_ == (0, 1)
+
+
+def test_without_rates_the_first_dimensions_that_differ_are_drawn():
+    mu = np.random.default_rng(0).normal(size=(50, 3))
+    mu[:, 1] = 0.9 * mu[:, 0]
+    assert LatentDisplay(mu, np.full_like(mu, 0.5)).dimensions_ == (0, 2)
 
 
 def test_the_plane_of_one_pipeline_is_a_point(model, halves, ax):

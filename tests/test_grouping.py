@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor
-from skvib.grouping import train_together
+from skvib.model_selection.grouping import train_together
 from skvib.nn.network import Architecture
 from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings
 
@@ -87,7 +87,7 @@ def trained(monkeypatch):
         asked.extend((problem, settings) for problem in problems)
         return [None for _ in problems]
 
-    monkeypatch.setattr("skvib.grouping.train", record)
+    monkeypatch.setattr("skvib.model_selection.grouping.train", record)
     return asked
 
 

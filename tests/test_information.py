@@ -48,6 +48,13 @@ class LinearGaussianCode:
     def encode(self, X):
         return X * self.gains, np.ones_like(X)
 
+    def latent_rate_samples(self, X):
+        mu, sigma = self.encode(X)
+        return 0.5 * (mu**2 + sigma**2 - 1.0) - np.log(sigma)
+
+    def rate_samples(self, X):
+        return self.latent_rate_samples(X).sum(axis=1)
+
     def log_likelihood_latent(self, z, y):
         error = np.asarray(y) - z.sum(axis=-1) * self.slope
         return -0.5 * (error**2 + np.log(2 * np.pi))

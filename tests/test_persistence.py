@@ -135,6 +135,22 @@ def test_a_stored_model_loads_forever(name, iris):
     np.testing.assert_allclose(outputs(model, X), np.load(STORED / f"{name}.npy"), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("search", "BetaSearchCV"),
+        ("search", "log_likelihood_score"),
+        ("search", "one_standard_error"),
+        ("path", "BetaPath"),
+        ("bounds", "Estimate"),
+        *(("information", name) for name in ("MutualInformation", "InformationPlane", "FeatureInformation")),
+        *(("displays", name) for name in ("InformationPlaneDisplay", "LatentDisplay")),
+    ],
+)
+def test_what_a_pickle_of_0_1_names_is_found(module, name):
+    assert pickle.loads(f"cskvib.{module}\n{name}\n.".encode()).__name__ == name
+
+
 @pytest.mark.parametrize("name", ["VIBClassifier-0.1.0", "VIBRegressor-0.1.0", "VIBRegressor-homoscedastic-0.1.0"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 def test_a_stored_model_goes_on_and_forgets_nothing(name, iris):

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, fit_together, one_standard_error
-from skvib.search import log_likelihood_score
+from skvib.model_selection.choice import log_likelihood_score
 
 FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 30, "learning_rate_init": 1e-2, "random_state": 0}
 GRID = {"beta": [1e-4, 1e-2, 1.0]}

@@ -34,7 +34,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import skvib.grouping
+import skvib.model_selection.grouping
 from skvib import VIBClassifier, VIBRegressor, fit_together
 
 FAST = {
@@ -67,8 +67,8 @@ def stacks(monkeypatch):
         sizes.append(len(problems))
         return train(problems, settings, width)
 
-    train = skvib.grouping.train
-    monkeypatch.setattr(skvib.grouping, "train", counting)
+    train = skvib.model_selection.grouping.train
+    monkeypatch.setattr(skvib.model_selection.grouping, "train", counting)
     return sizes
 
 
@@ -261,8 +261,8 @@ def test_equal_rows_of_different_tasks_are_stored_once(iris, monkeypatch):
         stored.extend(problem.rows.inputs.data_ptr() for problem in problems)
         return train(problems, settings, width)
 
-    train = skvib.grouping.train
-    monkeypatch.setattr(skvib.grouping, "train", watching)
+    train = skvib.model_selection.grouping.train
+    monkeypatch.setattr(skvib.model_selection.grouping, "train", watching)
     with fit_together():
         grid_search(refit=False).fit(*iris)
     assert len(stored) == 18
@@ -610,7 +610,7 @@ def interrupted_at(number):
 
     def trace(frame, event, argument):
         nonlocal number
-        if frame.f_globals["__name__"] != "skvib.together":
+        if frame.f_globals["__name__"] != "skvib.model_selection.together":
             return None
         if event == "line":
             number -= 1

@@ -5,7 +5,9 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length, check_scalar, column_or_1d
 
-from skvib.bounds import PAIR_ELEMENTS, mean_of, shares_of, unwrapped
+from skvib.information.bounds import PAIR_ELEMENTS
+from skvib.information.estimates import mean_of, shares_of
+from skvib.wrapped import unwrapped
 
 TAIL_START = 0.9
 

@@ -10,12 +10,13 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skvib.base import BaseVIB, train_problems
-from skvib.bounds import best_and_compressed, unwrapped, values_and_errors, weighted_mean
-from skvib.information import target_information
+from skvib.information.estimates import best_and_compressed, values_and_errors, weighted_mean
+from skvib.information.mutual import target_information
 from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import fit_at
 from skvib.rows import rows_of, take, targets_array
+from skvib.wrapped import unwrapped
 
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
 

@@ -14,7 +14,7 @@ from joblib._parallel_backends import FallbackToBackend
 from joblib.parallel import ParallelBackendBase
 
 from skvib.base import train_problems
-from skvib.grouping import stored_once, train_together
+from skvib.model_selection.grouping import stored_once, train_together
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import train
 

@@ -1,0 +1,121 @@
+"""The course of a training."""
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from skvib.displays.style import BLUE, GREEN, GREY, ORANGE, axes_of
+from skvib.wrapped import unwrapped
+
+
+class TrainingCurveDisplay:
+    """Loss of each epoch, split in what it pays for errors and for information.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    history : dict of ndarray
+        "loss", "distortion", "rate" of each epoch, and "validation_log_likelihood" if there is one; nats.
+    beta : float
+        Price of a nat.
+
+    Attributes
+    ----------
+    best_epoch_ : int or None
+        Epoch of the best validation log-likelihood, from 1.
+    line_ : matplotlib.lines.Line2D
+        The loss.
+    distortion_line_, rate_line_ : matplotlib.lines.Line2D
+        The distortion, and beta times the rate. While beta warms up, the loss is below their sum.
+    validation_line_ : matplotlib.lines.Line2D or None
+        Minus the log-likelihood of validation rows.
+    ax_ : matplotlib.axes.Axes
+        Where it is drawn.
+    figure_ : matplotlib.figure.Figure
+        Its figure.
+
+    See Also
+    --------
+    VIBClassifier : Its `history_` is what is drawn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skvib import TrainingCurveDisplay, VIBClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = VIBClassifier(hidden_layer_sizes=(32,), random_state=0)
+    >>> display = TrainingCurveDisplay.from_estimator(model.fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2]))
+    >>> len(display.line_.get_xdata()) == model.n_iter_
+    True
+    """
+
+    def __init__(self, history, beta):
+        self.history, self.beta = history, beta
+
+    @classmethod
+    def from_estimator(cls, estimator, *, ax=None):
+        """Draw the training of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted VIBClassifier or VIBRegressor, Pipeline that ends in one, or search over one
+            Whose `history_` is drawn.
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            Itself, drawn.
+        """
+        _, vib = unwrapped(estimator)
+        check_is_fitted(vib)
+        return cls(vib.history_, vib.beta).plot(ax=ax)
+
+    @property
+    def best_epoch_(self):
+        """Epoch of the lowest loss of validation rows, from 1; None without them."""
+        losses = self._validation_losses()
+        return None if losses is None else int(np.nanargmin(losses)) + 1
+
+    def _validation_losses(self):
+        scores = self.history.get("validation_log_likelihood")
+        return None if scores is None or len(scores) == 0 else self.beta * self.history["rate"] - scores
+
+    def plot(self, *, ax=None, **line_kw):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw; by default a new figure.
+        **line_kw : dict
+            Style of all lines.
+
+        Returns
+        -------
+        display : TrainingCurveDisplay
+            Itself, drawn.
+        """
+        self.ax_, self.figure_ = ax, _ = axes_of(ax)
+        epochs = np.arange(1, len(self.history["loss"]) + 1)
+
+        def draw(values, label, **style):
+            return ax.plot(epochs, values, label=label, **style | line_kw)[0]
+
+        price = self.beta * self.history["rate"]
+        self.line_ = draw(self.history["loss"], "loss", color="black", lw=2)
+        self.distortion_line_ = draw(self.history["distortion"], "distortion", color=BLUE, ls="--")
+        self.rate_line_ = draw(price, f"β · rate, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
+        self.validation_line_ = None
+        shown = [self.history["loss"], self.history["distortion"], price]
+        losses = self._validation_losses()
+        if losses is not None:
+            shown.append(losses)
+            self.validation_line_ = draw(losses, "loss, validation", color=GREEN, ls="-.")
+            ax.axvline(self.best_epoch_, color=GREY, lw=1, label=f"best epoch: {self.best_epoch_}")
+        if min(np.nanmin(values) for values in shown) > 0:
+            ax.set_yscale("log")
+        ax.set(xlabel="epoch", ylabel="nats")
+        ax.legend(fontsize="small")
+        return self
