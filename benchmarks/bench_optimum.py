@@ -49,7 +49,7 @@ def optimum(data, beta, kind, step_size):
         data, beta=beta, early_stopping=False, max_iter=epochs, learning_rate_init=step_size, random_state=0, **alpha
     ).fit(X, y)
     loss = fitted.distortion_ + beta * fitted.rate_
-    return {"loss": float(loss), "rate": fitted.rate_, "charged": charged(fitted), "units": float(fitted._units())}
+    return {"loss": float(loss), "rate": fitted.rate_, "charged": charged(fitted), "units": float(fitted._target.units)}
 
 
 def charged(fitted):

@@ -1,109 +1,46 @@
-"""BaseVIB: what the estimators share - parameters, validation, rows -> problem -> nn.train, encoding."""
+"""BaseVIB: what the estimators share - from rows and parameters to a problem, and from its training to attributes."""
 
 import copy
 import inspect
-import math
 from abc import ABCMeta, abstractmethod
 from contextvars import ContextVar
-from numbers import Integral, Real
 
 import numpy as np
 import torch
-from scipy import sparse
-from sklearn.base import BaseEstimator, _fit_context, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
-from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
-from skvib.checks import (
-    LARGEST,
-    check_total,
-    checked_schedule,
-    checked_targets,
-    layer_sizes,
-    refuse_dates,
-    warn_of_raw_validation,
-    weighed,
-)
-from skvib.fitted import FittedVIB, sparse_rows
+from skvib.checks import checked_targets, warn_of_raw_validation, weighed
+from skvib.fitted import FittedVIB
 from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
-from skvib.nn.encoders import n_outputs_of, own_module, set_buffers
-from skvib.nn.layers import ACTIVATIONS
-from skvib.nn.network import Architecture
-from skvib.nn.problem import (
-    SCHEDULES,
-    Problem,
-    Rows,
-    Settings,
-    State,
-    check_memory,
-    penalty_of,
-    resolve_device,
-    restandardized,
-)
+from skvib.nn.encoders import own_module, set_buffers
+from skvib.nn.problem import Problem, Rows, State, penalty_of, resolve_device, restandardized
 from skvib.nn.trainer import train
-from skvib.rows import (
-    Moments,
-    canonical,
-    change,
-    collapse,
-    fingerprint,
-    plain_targets,
-    positive,
-    rows_of,
-    standardized,
-    weighted_moments,
+from skvib.private import fit_context
+from skvib.reading import read_rows, read_validation, standardized_inputs
+from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint
+from skvib.specification import (
+    AUTO_BATCH_SIZES,
+    CONSTRAINTS,
+    architecture_of,
+    check_unchanged,
+    n_steps_of,
+    settings_of,
+    settings_of_a_piece,
+    shaping_of,
 )
 
-AUTO_BATCH_SIZES = 32, 200
 N_PIECES = 1000  # of a stream are known again
-MAX_EPOCHS, MAX_DRAWS = 2**31 - 1, 10**6
-MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
-# parameters that decide what the network is
-SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize")
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
 train_problems = ContextVar("train_problems", default=train)
-fit_context = _fit_context(prefer_skip_nested_validation=True)
 
 
 class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """The estimators' common part; use VIBClassifier or VIBRegressor."""
 
-    _parameter_constraints = {
-        "beta": [Interval(Real, 0, LARGEST, closed="both")],
-        "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions(set(ACTIVATIONS))],
-        "decoder_hidden_layer_sizes": [
-            "array-like",
-            Interval(Integral, 1, None, closed="left"),
-        ],
-        "encoder": [callable, None],
-        "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
-        "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
-        "standardize": ["boolean"],
-        "learning_rate_init": [Interval(Real, 0, LARGEST, closed="right")],
-        "learning_rate": [StrOptions(set(SCHEDULES)), callable],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, MAX_EPOCHS, closed="both")],
-        "alpha": [Interval(Real, 0, LARGEST, closed="both")],
-        "beta_warmup": [Interval(Real, 0, 1, closed="left")],
-        "ema_decay": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [
-            Interval(Integral, 1, None, closed="left"),
-            Options(Real, {np.inf}),
-        ],
-        "tol": [Interval(Real, 0, LARGEST, closed="both")],
-        "warm_start": ["boolean"],
-        "device": [str],
-        "autocast": [StrOptions({"bfloat16"}), None],
-        "verbose": ["verbose"],
-        "random_state": ["random_state"],
-    }
+    _parameter_constraints = CONSTRAINTS
     # a validation set needs no request from its user: `Pipeline(transform_input=["X_val"])` does
     __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}
 
@@ -120,54 +57,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         refuse_unknown(cls, params)
         return super().__new__(cls)
 
-    # of how many distinct rows early_stopping="auto" holds some out
-    _n_rows_to_hold_out = 100
-
-    # What a target is: the subclass sets the attributes that describe it
-
     @abstractmethod
-    def _learn_targets(self, y, classes):
-        """Set classes_, n_outputs_ and what else describes the targets, but for their scale."""
-
-    @abstractmethod
-    def _check_targets(self, y, classes, incremental):
-        """Raise if y of a continued fit is not what the first call described."""
-
-    @abstractmethod
-    def _encode_targets(self, y):
-        """y as an array (n,) or (n, n_outputs) of what the likelihood takes."""
-
-    @abstractmethod
-    def _class_weights(self, targets, weights, incremental):
-        """The factor of each row's weight."""
-
-    @abstractmethod
-    def _likelihood(self):
-        """Name of q(y|z) in skvib.nn.likelihoods.LIKELIHOODS."""
-
-    @abstractmethod
-    def _entropy(self, targets, weights):
-        """H(Y) in nats: the loss of a code that says nothing; None if it bounds nothing."""
-
-    def _diversity_of(self, targets):
-        """How much the targets differ, as a share of the most that they could."""
-        return 1.0
-
-    def _learn_scale(self, targets, weights):
-        """Set the scale of the encoded targets."""
-
-    def _follow_targets(self, targets, weights):
-        """Let the scale follow further targets; how standardised ones change, or None."""
-
-    def _scale_targets(self, targets):
-        """Encoded targets in the units of the network."""
-        return targets
-
-    def _units(self):
-        """What is added to a distortion of encoded targets for one in the units of y, nats."""
-        return 0.0
-
-    # Fitting
+    def _learned_target(self, y, classes):
+        """The Target that y is; `classes` are the labels there will ever be, or None."""
 
     @with_callbacks
     @fit_context
@@ -208,190 +100,126 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         return self._fit(X, y, sample_weight, validation)
 
     def _fit(self, X, y, sample_weight, validation=None, incremental=False, classes=None):
-        """Prepare and train a working copy; self takes its state only when all went well."""
+        """Train a working copy; self takes its state only when all went well."""
         monitor = None if incremental else fit_monitor(self, X, y, sample_weight)
         model = copy.copy(self)
-        device = resolve_device(self.device)
-        continues = hasattr(self, "_weights") and (incremental or self.warm_start)
-        X, y, weights = model._read_rows(X, y, sample_weight, reset=not continues, warn=True)
-        if continues:
-            model._check_unchanged()
-            model._check_targets(y, classes, incremental)
-        else:
-            model._learn_targets(y, classes)
-            model._seed = check_random_state(self.random_state).randint(2**31 - 1)
-        targets = model._encode_targets(y)
-        factors = model._class_weights(targets, weights, incremental)
-        rows, weights, twins = collapse(X, targets, weights * (factors > 0))
-        if not len(rows):
-            raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
-        given = validation is not None
-        if not (given or incremental):
-            rows, weights, validation = model._split(X, targets, rows, weights, twins, factors)
-        weights = weighed(weights, factors[rows])
-        if not continues:
-            model._diversity = 1.0 if incremental else model._diversity_of(targets[rows])
-            model._learn_inputs(X, rows, weights)
-            model._learn_scale(targets[rows], weights)
-        model._count(X, targets, rows, weights, continues, incremental)
-        if given:
-            validation = model._read_validation(*validation)
-            warn_of_raw_validation(X, rows, weights, *validation)
         if monitor is not None:
             monitor.model = model
-        mean_weight = model._weight_seen / model._n_seen
-        settings = model._settings(validation is not None, incremental, device, len(rows))
-        model._stops_on_validation = settings.stop_on == "validation"
         self._forget_network()
-        try:
-            (training,) = train_problems.get()(
-                [
-                    Problem(
-                        rows=model._to_tensors(X, targets, rows, weights, mean_weight),
-                        betas=(float(self.beta),),
-                        latent_dim=self.latent_dim,
-                        seed=model._seed,
-                        n_steps=model._n_steps_of(len(rows)),
-                        penalty=model._penalty(),
-                        any_seed=self.random_state is None,
-                        validation=validation and model._to_tensors(*validation, np.mean(validation[-1])),
-                        encoder=model._encoder,
-                        start=model._state() if continues else None,
-                        monitors=() if monitor is None else (monitor,),
-                    )
-                ],
-                settings,
-            )
-        finally:
-            if device.startswith("cuda"):
-                torch.cuda.empty_cache()
-        model._take(training, continues, keeps_state=incremental or self.warm_start)
-        entropy = None if incremental else model._entropy(targets[rows], weights)
-        warn_of_training(model, training, settings, entropy)
+        model._train(X, y, sample_weight, validation, incremental, classes, monitor)
         if monitor is not None:
             monitor.end_fit()
         self.__dict__ = vars(model)
         return self
 
-    def _read_rows(self, X, y, sample_weight, reset, warn=False):
-        refuse_dates(X)
-        X, y = validate_data(
-            self,
-            rows_of(X) if hasattr(X, "detach") else X,
-            plain_targets(y),
-            reset=reset,
-            multi_output=True,
-            y_numeric=not is_classifier(self),
-            **self._input_rules(),
-        )
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weights.any():
-            raise ValueError("sample_weight is zero for every row: at least one must be positive.")
-        check_total(weights)
-        if not reset:
-            self._check_shape(X)
-        if sparse.issparse(y):
-            if not is_classifier(self):
-                raise TypeError("Sparse y is not supported in regression: pass y.toarray().")
-            y = y.toarray()
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=warn)
-        return canonical(X), y, weights
+    def _train(self, X, y, sample_weight, validation, incremental, classes, monitor):
+        device = resolve_device(self.device)
+        continues = hasattr(self, "_weights") and (incremental or self.warm_start)
+        X, y, weights = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
+        self._learn_target(y, classes, continues, incremental)
+        rows, twins, factors = self._collapsed(X, y, weights)
+        rows, held_out = self._split(rows, twins, factors, asks=validation is None and not incremental)
+        if not continues:
+            self._learn_inputs(rows)
+            self._learn_scale(rows, incremental)
+        self._count(rows, continues, incremental)
+        if validation is not None:
+            held_out = self._given(rows, validation)
+        settings = self._settings(device, rows, held_out, incremental)
+        training = self._trained(self._problem(rows, held_out, continues, monitor), settings)
+        self._take(training, continues, keeps_state=incremental or self.warm_start)
+        self._stops_on_validation = settings.stop_on == "validation"
+        entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
+        warn_of_training(self, training, settings, entropy)
 
-    def _input_rules(self):
-        own = self.encoder is not None
-        return {
-            "accept_sparse": False if own else "csr",
-            "allow_nd": own,
-            "dtype": [np.float64, np.float32],
-        }
+    def _learn_target(self, y, classes, continues, incremental):
+        """What y is, and the seed of all draws; a fit that continues knows them."""
+        if continues:
+            check_unchanged(self, getattr(self, "_shaped_by", {}))
+            self._target.check(y, classes, incremental)
+        else:
+            self._set_target(self._learned_target(y, classes))
+            self._seed = check_random_state(self.random_state).randint(2**31 - 1)
 
-    def _read_validation(self, X_val, y_val, sample_weight_val):
-        try:
-            X, y, weights = self._read_rows(X_val, y_val, sample_weight_val, reset=False)
-            rows = np.flatnonzero(weights)
-            X, y, weights = X[rows], y[rows], weights[rows]
-            targets = self._encode_targets(y)
-        except ValueError as error:
-            raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
-        return X, targets, np.arange(len(weights)), weights
+    def _set_target(self, target):
+        vars(self).update(target.attributes())
 
-    def _split(self, X, targets, rows, weights, twins, factors):
-        """Training rows, their weights, and the validation set that early stopping asks for, if any.
+    def _collapsed(self, X, y, weights):
+        """The distinct rows; for each of them the first with the same x, and the factor of its class."""
+        target = self._target
+        targets = target.encode(y)
+        factors = target.factors(getattr(self, "class_weight", None), targets, weights)
+        rows, weights, twins = collapse(X, targets, weights * (factors > 0))
+        if not len(rows):
+            raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
+        return WeightedRows(X, targets, rows, weights), twins, factors[rows]
+
+    def _split(self, rows, twins, factors, asks):
+        """Rows to train on, and those that early stopping holds out, or None; weighed by the factors of their classes.
 
         Fits that no seed tells apart hold out the same, so they can share a training.
         """
-        asks = len(rows) >= self._n_rows_to_hold_out if self.early_stopping == "auto" else self.early_stopping
+
+        def part(weights):
+            kept = np.flatnonzero(weights > 0)
+            return rows.at(kept, weighed(weights[kept], factors[kept]))
+
+        is_automatic = self.early_stopping == "auto"
+        asks = asks and (len(rows) >= self._target.n_rows_to_hold_out if is_automatic else self.early_stopping)
         if not asks:
-            return rows, weights, None
-        classes = targets[rows] if self._likelihood() == "categorical" else None
+            return part(rows.weights), None
         seed = 0 if self.random_state is None else self._seed
-        held_out = held_out_weights(weights, twins, classes, self.validation_fraction, seed)
-        if held_out is None:
-            if self.early_stopping == "auto":
-                return rows, weights, None
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        (trained, kept), (judged, held_out) = positive(rows, weights - held_out), positive(rows, held_out)
-        return trained, kept, (X, targets, judged, weighed(held_out, factors[judged]))
+        strata = self._target.strata(rows.own_targets)
+        held_out = held_out_weights(rows.weights, twins, strata, self.validation_fraction, seed)
+        if held_out is not None:
+            return part(rows.weights - held_out), part(held_out)
+        if is_automatic:
+            return part(rows.weights), None
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
 
-    def _learn_inputs(self, X, rows, weights):
-        """Set the standardisation of the inputs and the architecture, from the training rows alone."""
-        nothing = np.zeros(X.shape[1:])
-        self._set_x_moments(Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing))
-        if self.standardize:
-            self._set_x_moments(weighted_moments(X, rows, weights))
-        self._encoder = None
-        hidden = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        if self.encoder is not None:
-            self._encoder = own_module(self.encoder, self._seed, X.shape[1:])
-            hidden = (n_outputs_of(self._encoder, self._seed, X.shape[1:]),)
-        self._architecture = {
-            "n_features": int(np.prod(X.shape[1:])),
-            "hidden_layer_sizes": hidden,
-            "decoder_hidden_layer_sizes": layer_sizes(self.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
-            "activation": self.activation,
-            "likelihood": self._likelihood(),
-            "n_outputs": self._n_decoder_outputs,
-        }
+    def _given(self, rows, validation):
+        """The validation rows that the user gave."""
+        X, targets, weights = read_validation(self, *validation)
+        held_out = WeightedRows(X, targets, np.arange(len(weights)), weights)
+        warn_of_raw_validation(rows, held_out)
+        return held_out
+
+    def _learn_inputs(self, rows):
+        """The standardisation of the inputs, and the architecture, from the training rows alone."""
+        shape = rows.X.shape[1:]
+        nothing = np.zeros(shape)
+        moments = Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing)
+        self._set_x_moments(rows.moments() if self.standardize else moments)
+        self._encoder = None if self.encoder is None else own_module(self.encoder, self._seed, shape)
+        self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed)
         self._n_features_out = self.latent_dim
-        self._shaped_by = self._shaping_parameters()
-
-    def _shaping_parameters(self):
-        """The parameters that a fit which continues cannot change."""
-        names = "hidden_layer_sizes", "decoder_hidden_layer_sizes"
-        sizes = {name: layer_sizes(getattr(self, name), name) for name in names}
-        return {name: getattr(self, name) for name in SHAPING if hasattr(self, name)} | sizes
-
-    def _check_unchanged(self):
-        now = self._shaping_parameters()
-        for name, before in getattr(self, "_shaped_by", now).items():
-            if now[name] != before:
-                raise ValueError(
-                    f"{name} changed from {before!r} to {now[name]!r}, but a fit that continues keeps its network: "
-                    "restore it, or set warm_start=False and fit anew."
-                )
+        self._shaped_by = shaping_of(self)
 
     def _set_x_moments(self, moments):
         self._x_mean, self._x_deviation, self._x_filled, _, self._x_common = moments
         self._x_scale = moments.scale_of_inputs
 
-    def _count(self, X, targets, rows, weights, continues, incremental):
+    def _learn_scale(self, rows, incremental):
+        """The scale of the targets, and how much they differ."""
+        target = self._target
+        self._diversity = 1.0 if incremental else target.diversity(rows.own_targets)
+        self._set_target(target.standardized_by(rows.own_targets, rows.weights))
+
+    def _count(self, rows, continues, incremental):
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
         if not (continues and incremental):
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
             self._is_stream = incremental
         if incremental and len(rows) > 1:
-            piece = fingerprint(X, targets, rows, weights)
+            piece = fingerprint(rows.X, rows.targets, rows.rows, rows.weights)
             if piece in self._pieces:
                 return
             self._pieces = np.append(self._pieces[1 - N_PIECES :], piece)
         if continues and incremental and self._weight_seen:  # the oldest stored models do not know theirs
-            self._follow(X, targets, rows, weights)
-        self._n_seen, self._weight_seen = self._n_seen + len(rows), self._weight_seen + float(weights.sum())
+            self._follow(rows)
+        self._n_seen, self._weight_seen = self._n_seen + len(rows), self._weight_seen + float(rows.weights.sum())
 
-    def _follow(self, X, targets, rows, weights):
+    def _follow(self, rows):
         """Let the moments follow the stream; the network is changed so that it says the same of every row.
 
         At the start of a stream, of fewer rows and epochs than a batch has rows, a deviation is a guess and the network
@@ -405,68 +233,50 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             filled = getattr(self, "_x_filled", np.ones_like(scale))
             common = getattr(self, "_x_common", np.zeros_like(scale))
             before = Moments(self._x_mean, deviation, filled, self._weight_seen, common)
-            after = before.merged(weighted_moments(X, rows, weights, common))
+            after = before.merged(rows.moments(common))
             self._set_x_moments(after)
             inputs = change(before, after, scale, self._x_scale)
-        outputs = self._follow_targets(targets[rows], weights)
+        target, outputs = self._target.following(rows.own_targets, rows.weights, self._weight_seen)
+        self._set_target(target)
         if is_settled and (inputs or outputs):
             self._weights = restandardized(self._state(), self._bare_network(), inputs, outputs).numpy()
+
+    def _settings(self, device, rows, held_out, incremental):
+        if incremental:
+            return settings_of_a_piece(self, self._architecture, device, len(rows))
+        return settings_of(self, self._architecture, device, held_out is not None)
+
+    def _problem(self, rows, held_out, continues, monitor):
+        return Problem(
+            rows=self._tensors(rows, self._weight_seen / self._n_seen),
+            betas=(float(self.beta),),
+            latent_dim=self.latent_dim,
+            seed=self._seed,
+            n_steps=n_steps_of(self, len(rows)),
+            penalty=self._penalty(),
+            any_seed=self.random_state is None,
+            validation=held_out and self._tensors(held_out, np.mean(held_out.weights)),
+            encoder=self._encoder,
+            start=self._state() if continues else None,
+            monitors=() if monitor is None else (monitor,),
+        )
 
     def _penalty(self):
         return penalty_of(self.alpha, max(self._weight_seen, self._n_seen), getattr(self, "_diversity", 1.0))
 
-    def _to_tensors(self, X, targets, rows, weights, mean_weight):
+    def _tensors(self, rows, mean_weight):
         """Standardised float32 Rows for training."""
-        # NumPy before torch: torch's threads of a waiting task would slow down the training that it waits for
-        if sparse.issparse(X):
-            inputs = sparse_rows(X[rows], self._x_mean, self._x_scale, np.float32, self._is_far())
-            values = inputs.values.numpy()
-        else:
-            values = standardized(X, rows, self._x_mean, self._x_scale)
-            inputs = torch.from_numpy(values)
-        if not np.isfinite(values).all():
-            raise ValueError("X overflows float32: rescale it, or set standardize=True.")
-        weights = torch.from_numpy((weights / mean_weight).astype(np.float32))
-        return Rows(inputs, checked_targets(self._target_tensor(targets[rows])), weights)
+        inputs = standardized_inputs(rows.X, rows.rows, self._x_mean, self._x_scale)
+        targets = checked_targets(self._target.tensor(rows.own_targets))
+        return Rows(inputs, targets, torch.from_numpy((rows.weights / mean_weight).astype(np.float32)))
 
-    def _target_tensor(self, targets, dtype=np.float32):
-        if self._likelihood() == "categorical":
-            return torch.from_numpy(targets)
-        return torch.from_numpy(self._scale_targets(targets).astype(dtype))
-
-    def _n_steps_of(self, n_rows):
-        """Steps of an epoch."""
-        size = np.clip(n_rows / 8, *AUTO_BATCH_SIZES) if self.batch_size == "auto" else self.batch_size
-        return max(1, math.ceil(n_rows / size))
-
-    def _step_size(self, n_rows):
-        """The learning rate; a piece of a stream with fewer rows than a batch takes shorter steps."""
-        full = AUTO_BATCH_SIZES[0] if self.batch_size == "auto" else self.batch_size
-        return float(self.learning_rate_init) * math.sqrt(min(1.0, n_rows / full))
-
-    def _settings(self, has_validation, incremental, device, n_rows):
-        stop_on = "loss" if self.learning_rate == "constant" else None
-        if self.early_stopping and has_validation:
-            stop_on = "validation"
-        schedule = "constant" if incremental else self.learning_rate
-        schedule = SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule)
-        architecture = Architecture(**self._architecture)
-        check_memory(architecture, self.latent_dim, device)
-        return Settings(
-            architecture=architecture,
-            max_iter=1 if incremental else self.max_iter,
-            learning_rate_init=self._step_size(n_rows) if incremental else float(self.learning_rate_init),
-            schedule=schedule,
-            beta_warmup=float(self.beta_warmup),
-            ema_decay=0.0 if incremental else float(self.ema_decay),
-            n_train_draws=self.n_train_draws,
-            n_predict_draws=self.n_predict_draws,
-            stop_on=None if incremental else stop_on,
-            tol=float(self.tol),
-            n_iter_no_change=self.n_iter_no_change,
-            device=device,
-            product_dtype=getattr(torch, self.autocast) if self.autocast else None,
-        )
+    def _trained(self, problem, settings):
+        try:
+            (training,) = train_problems.get()([problem], settings)
+            return training
+        finally:
+            if settings.device.startswith("cuda"):
+                torch.cuda.empty_cache()
 
     def _state(self):
         arrays = self._optimizer or (np.zeros_like(self._weights),) * 2
@@ -488,14 +298,15 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._set_history(fit.history, self.history_ if continues else None)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())
-        self.distortion_ = fit.distortion + self._units()
+        self.distortion_ = fit.distortion + self._target.units
         self._assert_dtypes()
 
     def _set_history(self, history, before):
         signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}
+        units = self._target.units
         self.history_ = {}
         for name in {**(before or {}), **history}:
-            values = np.array(history.get(name, ()), dtype=np.float64) + signs.get(name, 0.0) * self._units()
+            values = np.array(history.get(name, ()), dtype=np.float64) + signs.get(name, 0.0) * units
             self.history_[name] = np.concatenate([before[name], values]) if name in (before or ()) else values
 
     def __sklearn_tags__(self):

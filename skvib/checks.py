@@ -1,45 +1,13 @@
 """What is refused before any training, with what to do instead."""
 
-import datetime
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
 
-from skvib.rows import weighted_moments
-
-DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 N_PROBES = 100
 MAX_TARGET = 1e18  # standardised: its square is in the range of float32
 LARGEST = float(np.finfo(np.float64).max)
-
-
-def refuse_dates(X):
-    """Raise if X holds dates or times, which are no numbers yet."""
-    found = _date_columns(X)
-    if found:
-        raise TypeError(
-            f"X holds dates or times ({', '.join(map(str, found))}): encode them as numbers first, such as year, month "
-            "and day of the week (X[column].dt.month), or days since the first one "
-            "((X[column] - X[column].min()).dt.days)."
-        )
-
-
-def _date_columns(X):
-    if hasattr(X, "column_names"):  # pyarrow
-        dtypes = zip(X.column_names, X.schema.types, strict=True)
-    elif hasattr(X, "dtypes") and hasattr(X, "columns"):
-        dtypes = zip(X.columns, X.dtypes, strict=True)
-    elif getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
-        return [f"dtype {X.dtype}"]
-    else:
-        is_objects = isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", None) == "O"
-        row = X[0] if is_objects and len(X) else ()
-        return [type(v).__name__ for v in row if isinstance(v, DATES)] if isinstance(row, list | np.ndarray) else []
-    named = [name for name, dtype in dtypes if str(dtype).lower().startswith(("date", "time", "duration", "period"))]
-    if hasattr(X, "iloc") and len(X):
-        named += [name for name, value in zip(X.columns, X.iloc[0], strict=True) if isinstance(value, DATES)]
-    return list(dict.fromkeys(named))
 
 
 def checked_schedule(schedule):
@@ -89,11 +57,10 @@ def layer_sizes(sizes, name):
     return tuple(int(n) for n in sizes)
 
 
-def warn_of_raw_validation(X, rows, weights, X_val, targets_val, rows_val, weights_val):
+def warn_of_raw_validation(rows, held_out):
     """Warn if most columns' means lie over 5 training standard deviations away."""
-    moments = weighted_moments(X, rows, weights)
-    mean_val = weighted_moments(X_val, rows_val, weights_val).mean
-    if np.mean(np.abs(mean_val - moments.mean) > 5 * moments.scale) > 0.5:
+    moments = rows.moments()
+    if np.mean(np.abs(held_out.moments().mean - moments.mean) > 5 * moments.scale) > 0.5:
         warnings.warn(
             "Most columns of X_val lie over 5 standard deviations away from those of X: it seems to have bypassed "
             'the preprocessing. In a Pipeline, pass transform_input=["X_val"].',

@@ -1,15 +1,11 @@
-"""VIBClassifier: labels <-> codes, class weights, probabilities."""
+"""VIBClassifier: probabilities, and the labels that they make most likely."""
 
-from numbers import Real
-
-import numpy as np
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
 
-from skvib.base import BaseVIB, StrOptions, fit_context
-from skvib.checks import LARGEST
+from skvib.base import BaseVIB
+from skvib.private import StrOptions, fit_context
 from skvib.rows import plain_targets
+from skvib.targets import Indicators, Labels, learned_classes
 
 
 class VIBClassifier(ClassifierMixin, BaseVIB):
@@ -243,97 +239,12 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
-    def _learn_targets(self, y, classes):
-        check_classification_targets(y)
-        kind = type_of_target(y, input_name="y")
-        if kind == "multiclass-multioutput":
-            raise ValueError(
-                "y holds several multiclass columns, which is not supported: wrap the estimator in "
-                "sklearn.multioutput.MultiOutputClassifier."
-            )
-        self._is_multilabel = kind == "multilabel-indicator"
-        self.n_outputs_ = y.shape[1] if self._is_multilabel else 1
-        if self._is_multilabel:
-            self.classes_ = np.arange(y.shape[1])
-            self._check_classes(classes)
-        else:
-            self.classes_ = np.unique(column_or_1d(y) if classes is None else classes)
-        self._n_decoder_outputs = len(self.classes_)
+    def _learned_target(self, y, classes):
+        return learned_classes(y, classes)
 
-    def _check_targets(self, y, classes, incremental):
-        check_classification_targets(y)
-        is_multilabel = type_of_target(y, input_name="y") == "multilabel-indicator"
-        if self._is_multilabel != (is_multilabel and y.ndim == 2):
-            raise ValueError("y is a multilabel indicator in one call and not in another.")
-        self._check_classes(classes)
-        present = np.arange(y.shape[1]) if self._is_multilabel else np.unique(y)
-        if not incremental and not np.array_equal(present, self.classes_):
-            raise ValueError(
-                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
-                f"Previously got {self.classes_}, `y` has {present}"
-            )
-
-    def _check_classes(self, classes):
-        if classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"`classes={classes!r}` is not the same as the classes of the data or of the previous call to "
-                f"partial_fit, {self.classes_}: pass the same ones, or none."
-            )
-
-    def _encode_targets(self, y):
-        if self._is_multilabel:
-            if y.ndim != 2 or y.shape[1] != len(self.classes_):
-                raise ValueError(f"y must be an indicator with {len(self.classes_)} columns.")
-            return y.astype(np.float64)
-        y = column_or_1d(y, warn=True)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y holds labels that are not among the known classes {self.classes_}: {unknown}. They must "
-                "be in the y of `fit`, or in the `classes` of the first partial_fit."
-            )
-        return np.searchsorted(self.classes_, y)
-
-    def _class_weights(self, targets, weights, incremental):
-        if self.class_weight is None:
-            return np.ones(len(weights))
-        if self._is_multilabel:
-            raise ValueError("class_weight is not defined for multilabel y: use sample_weight.")
-        labels = self.classes_.tolist()
-        if isinstance(self.class_weight, str):
-            counts = np.bincount(targets, weights, minlength=len(labels))
-            counts = np.where(counts > 0, counts, np.inf)
-            return (weights.sum() / (np.isfinite(counts).sum() * counts))[targets]
-        unweighted = [label for label in labels if label not in self.class_weight]
-        unused = [label for label in self.class_weight if label not in labels]
-        values = [self.class_weight.get(label, 1.0) for label in labels]
-        is_usable = all(isinstance(value, Real) and 0.0 <= value <= LARGEST for value in values)
-        if (unweighted and unused) or not is_usable:
-            raise ValueError(
-                f"class_weight must give non-negative finite weights to labels among {labels}; got {self.class_weight}."
-            )
-        return np.array(values, dtype=float)[targets]
-
-    def _likelihood(self):
-        return "bernoulli" if self._is_multilabel else "categorical"
-
-    def _diversity_of(self, targets):
-        """Gini's index over that of labels equally frequent; of a multilabel target the mean over its columns."""
-        if self._is_multilabel:
-            p = targets.mean(axis=0)
-            return float(np.mean(4.0 * p * (1.0 - p)))
-        shares, n_labels = np.bincount(targets) / len(targets), len(self.classes_)
-        return float((1.0 - np.sum(shares**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
-
-    def _entropy(self, targets, weights):
-        """Plug-in entropy of the labels, summed over the columns of a multilabel target."""
-        if self._is_multilabel:
-            p = np.average(targets, axis=0, weights=weights)
-            p = np.concatenate([p, 1.0 - p])
-        else:
-            p = np.bincount(targets, weights) / weights.sum()
-        entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)))
-        return float(entropy) if entropy > 0 else None
+    @property
+    def _target(self):
+        return (Indicators if self._is_multilabel else Labels)(self.classes_)
 
     def predict_proba(self, X):
         """The posterior predictive E_q(z|x)[q(y|z)].

@@ -1,23 +1,21 @@
 """FittedVIB: what a fitted estimator answers from its weights - network, codes, rates, likelihoods."""
 
 import weakref
+from abc import abstractmethod
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skvib.nn.layers import SparseRows
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.problem import available_device
 from skvib.nn.weights import WeightMatrix
-from skvib.rows import canonical, targets_array
+from skvib.reading import chunks_of, far_columns, gathered, read_inputs, read_rows
+from skvib.rows import targets_array
 
-PREDICT_ELEMENTS = 2**20
 FLOAT32_RANGE = 1e15
-FAR = 1e4
 DTYPES = dict.fromkeys(
     (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "common", "scale")), np.float64
 )
@@ -31,6 +29,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     # what the oldest stored models do not have
     _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
+
+    @property
+    @abstractmethod
+    def _target(self):
+        """What y is, a Target of skvib.targets, from the fitted attributes."""
 
     @property
     def network_(self):
@@ -73,10 +76,6 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         largest = max(np.abs(self._x_mean).max(initial=0.0), self._x_scale.max(initial=0.0))
         return largest < FLOAT32_RANGE and self._x_scale.min(initial=1.0) > 1.0 / FLOAT32_RANGE
 
-    def _check_shape(self, X):
-        if X.shape[1:] != self._x_mean.shape:
-            raise ValueError(f"Rows of X have shape {X.shape[1:]}, but those of the fit {self._x_mean.shape}.")
-
     def _assert_dtypes(self):
         """Whatever X and y were, what is fitted has one type."""
         for name, dtype in DTYPES.items():
@@ -89,11 +88,8 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _inference(self, X):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         network = self._network_for(X)
-        return network, _chunks_of(X, network, max(self.n_predict_draws, 1), sparse.issparse(X) and self._is_far())
-
-    def _is_far(self):
-        """Columns whose mean is so many deviations from 0 that products of single precision would lose them."""
-        return np.abs(self._x_mean) > FAR * self._x_scale
+        is_far = far_columns(self._x_mean, self._x_scale)
+        return network, chunks_of(X, network, max(self.n_predict_draws, 1), is_far)
 
     @torch.no_grad()
     def _map_rows(self, X, function, dtype=None):
@@ -102,12 +98,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         They come in this dtype, by default that of X; an error tells of rows so far away that they overflow it.
         """
         check_is_fitted(self)
-        X = canonical(validate_data(self, X, reset=False, **self._input_rules()))
-        self._check_shape(X)
+        X = read_inputs(self, X)
         network, chunks = self._inference(X)
         outputs = (function(network, network(chunk)) for chunk in chunks)
         with np.errstate(over="ignore"):
-            arrays = _gathered(outputs, X.shape[0], dtype or X.dtype)
+            arrays = gathered(outputs, X.shape[0], dtype or X.dtype)
         for array in arrays if isinstance(arrays, tuple) else (arrays,):
             _check_finite(array, "X", X.dtype)
         return arrays
@@ -239,16 +234,17 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In nats, summed over outputs; float64.
         """
         check_is_fitted(self)
-        X, y, _ = self._read_rows(X, y, None, reset=False)
+        X, y, _ = read_rows(self, X, y, None)
+        target = self._target
         network, chunks = self._inference(X)
         points, start, parts = self._points(network), 0, []
         for chunk in chunks:
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
-            targets = self._target_tensor(self._encode_targets(y[start:stop]), points.numpy(force=True).dtype)
+            targets = target.tensor(target.encode(y[start:stop]), points.numpy(force=True).dtype)
             targets = targets.unsqueeze(0).to(points.device)
             parts.append(network.log_likelihood(chunk, targets, points)[0])
             start = stop
-        log_likelihoods = torch.cat(parts).cpu().double().numpy() - self._units()
+        log_likelihoods = torch.cat(parts).cpu().double().numpy() - target.units
         _check_finite(log_likelihoods, "X or y", points.numpy(force=True).dtype)
         return log_likelihoods
 
@@ -275,7 +271,8 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         check_is_fitted(self)
         z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
-        targets = self._encode_targets(check_array(targets_array(y), dtype=None, ensure_2d=False))
+        target = self._target
+        targets = target.encode(check_array(targets_array(y), dtype=None, ensure_2d=False))
         if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
             raise ValueError(
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "
@@ -283,10 +280,10 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             )
         network = self._network_for(z)
         z = z.astype(network.center.numpy(force=True).dtype, copy=False)
-        y = self._target_tensor(targets, z.dtype).to(network.center.device)
+        y = target.tensor(targets, z.dtype).to(network.center.device)
         codes = torch.from_numpy(z.reshape(-1, *z.shape[-2:])).to(network.center.device)
         eta = network.decode(codes.flatten(0, 1).unsqueeze(0)).view(*codes.shape[:2], -1)
-        log_q = network.likelihood.log_likelihood(eta, y).cpu().double().numpy() - self._units()
+        log_q = network.likelihood.log_likelihood(eta, y).cpu().double().numpy() - target.units
         return log_q.reshape(*z.shape[:-2], len(y))
 
     # Fitted attributes that follow from others
@@ -332,58 +329,3 @@ def _check_finite(array, what, dtype):
             f"Row {row} of {what} lies so far from the training rows that the network overflows {dtype}: check its "
             "values."
         )
-
-
-def sparse_rows(X, mean, scale, dtype, is_far):
-    """(X - mean) / scale as SparseRows.
-
-    Where the mean is far from 0 (`is_far`) a column has no zeros, and its differences are stored instead.
-    """
-    if is_far.any():
-        mean, X = np.where(is_far, 0.0, mean), _with_differences(X, np.where(is_far, mean, 0.0), is_far)
-    return SparseRows(
-        torch.from_numpy(X.indptr.astype(np.int64)),
-        torch.from_numpy(X.indices.astype(np.int64)),
-        torch.from_numpy((X.data / scale[X.indices]).astype(dtype)),
-        torch.from_numpy((mean / scale).astype(dtype)),
-    )
-
-
-def _with_differences(X, mean, columns):
-    """X - mean in these columns, where every entry is stored, also the zeros of rows not seen in training."""
-    near = X.copy()
-    near.data = np.where(columns[near.indices], 0.0, near.data)
-    near.eliminate_zeros()
-    columns = np.flatnonzero(columns)
-    differences = (X[:, columns].toarray() - mean[columns]).ravel()
-    places = np.tile(columns, X.shape[0]), np.arange(0, differences.size + 1, len(columns))
-    return (near + sparse.csr_matrix((differences, *places), shape=X.shape)).tocsr()
-
-
-def _gathered(chunks, n_rows, dtype):
-    """Tensors, or tuples of them, of some rows each as NumPy arrays of all rows, which are filled as they come."""
-    wholes, start = None, 0
-    for chunk in chunks:
-        parts = chunk if isinstance(chunk, tuple) else (chunk,)
-        if wholes is None:
-            kind = torch.float32 if dtype == np.float32 else torch.float64
-            wholes = [torch.empty((n_rows, *part.shape[1:]), dtype=kind, device="cpu") for part in parts]
-        stop = start + len(parts[0])
-        for whole, part in zip(wholes, parts, strict=True):
-            whole[start:stop] = part
-        start = stop
-    arrays = tuple(whole.numpy() for whole in wholes)
-    return arrays if isinstance(chunk, tuple) else arrays[0]
-
-
-def _chunks_of(X, network, n_points, is_far):
-    """Stacks of one network: the rows of X in its dtype, so many at a time that memory stays bounded."""
-    mean = network.center.cpu().numpy()
-    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
-    for start in range(0, X.shape[0], size):
-        rows = X[start : start + size]
-        if sparse.issparse(rows):
-            yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
-        else:
-            rows = np.require(rows, mean.dtype, requirements=["C", "W"])
-            yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

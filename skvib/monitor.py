@@ -73,7 +73,7 @@ class FitMonitor:
         if now - self.printed < 1.0 and epoch not in (1, last):
             return
         self.printed = now
-        units, left = self.model._units(), (now - self.started) / epoch * (last - epoch)
+        units, left = self.model._target.units, (now - self.started) / epoch * (last - epoch)
         print(
             f"Iteration {epoch}/{last}, loss = {history['loss'][-1] + units:.4f}, distortion = "
             f"{history['distortion'][-1] + units:.4f}, rate = {history['rate'][-1]:.2f} nats, "

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
+from sklearn.utils.validation import check_is_fitted
 
-from skvib.base import BaseVIB, StrOptions, fit_context
-from skvib.rows import Moments, change, weighted_moments
+from skvib.base import BaseVIB
+from skvib.private import StrOptions, fit_context
+from skvib.targets import Numbers
 
 MAX_STEPS, EPSILON = 200, float(np.finfo(np.float64).eps)
 SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
@@ -142,8 +144,6 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     (3, 2)
     """
 
-    # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
-    _n_rows_to_hold_out = 20
     _parameter_constraints = {
         **BaseVIB._parameter_constraints,
         "noise": [StrOptions({"homoscedastic", "heteroscedastic"})],
@@ -237,48 +237,14 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             raise ValueError("partial_fit does not support early_stopping=True")
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def _learn_targets(self, y, classes):
-        self._y_shape = y.shape[1:]
-        self.n_outputs_ = self._n_decoder_outputs = int(np.prod(self._y_shape, dtype=int))
+    def _learned_target(self, y, classes):
+        return Numbers(self.noise, y.shape[1:])
 
-    def _check_targets(self, y, classes, incremental):
-        self._encode_targets(y)
-
-    def _encode_targets(self, y):
-        if y.shape[1:] != self._y_shape:
-            raise ValueError(f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs_}).")
-        return y.astype(np.float64).reshape(-1, self.n_outputs_)
-
-    def _class_weights(self, targets, weights, incremental):
-        return np.ones(len(weights))
-
-    def _learn_scale(self, targets, weights):
-        self._set_y_moments(weighted_moments(targets, np.arange(len(targets)), weights))
-
-    def _set_y_moments(self, moments):
-        self._y_mean, self._y_deviation, self._y_scale = moments.mean, moments.deviation, moments.scale
-
-    def _follow_targets(self, targets, weights):
-        scale, deviation = self._y_scale, getattr(self, "_y_deviation", self._y_scale)
-        before = Moments(self._y_mean, deviation, np.ones_like(scale), self._weight_seen, np.zeros_like(scale))
-        after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
-        self._set_y_moments(after)
-        return change(before, after, scale, self._y_scale)
-
-    def _scale_targets(self, targets):
-        return (targets - self._y_mean) / self._y_scale
-
-    def _likelihood(self):
-        return self.noise
-
-    def _units(self):
-        return float(np.log(self._y_scale).sum())
-
-    def _entropy(self, targets, weights):
-        """Entropy of a Gaussian with the variances of y."""
-        if np.ptp(targets, axis=0).min() == 0:
-            return None
-        return 0.5 * self.n_outputs_ * np.log(2.0 * np.pi * np.e) + self._units()
+    @property
+    def _target(self):
+        mean, scale = getattr(self, "_y_mean", None), getattr(self, "_y_scale", None)
+        # the oldest stored models know no deviation
+        return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale)
 
     def predict(self, X, *, return_std=False, quantiles=None):
         """Mean, standard deviation or quantiles of the predictive distribution.
@@ -312,28 +278,19 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
                 raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
 
+        check_is_fitted(self)
+        target = self._target
+
         def summarize(likelihood, eta):
             if quantiles is None and not return_std:
-                return self._in_units_of_y(likelihood.summarize(eta), self._y_mean)
+                return target.unscaled(likelihood.summarize(eta), target.mean)
             means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(eta)))
             if quantiles is not None:
-                return self._in_units_of_y(mixture_quantiles(means, scales, quantiles), self._y_mean)
+                return target.unscaled(mixture_quantiles(means, scales, quantiles), target.mean)
             std = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
-            return self._in_units_of_y(means.mean(0), self._y_mean), self._in_units_of_y(std, 0.0)
+            return target.unscaled(means.mean(0), target.mean), target.unscaled(std)
 
         return self._map_draws(X, summarize, np.float64)
-
-    def _in_units_of_y(self, values, mean):
-        """Standardised outputs (n, n_outputs, ...) in the units and the shape of y, float64, about a mean.
-
-        A target that was constant is predicted as what it was.
-        """
-        values = values.cpu().double()
-        deviation = getattr(self, "_y_deviation", self._y_scale)
-        spread, mean = (torch.from_numpy(np.broadcast_to(part, deviation.shape).copy()) for part in (deviation, mean))
-        columns = (slice(None),) + (None,) * (values.ndim - 2)
-        values = values * spread[columns] + mean[columns]
-        return values.view(len(values), *self._y_shape, *values.shape[2:])
 
 
 def mixture_quantiles(means, scales, quantiles):

@@ -4,6 +4,7 @@ Weight k then is k copies, and no result depends on the order of the rows. Every
 """
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -72,10 +73,30 @@ def _starts(hashes, rows, *arrays):
     return np.flatnonzero(is_first)
 
 
-def positive(rows, weights):
-    """Those of positive weight."""
-    kept = np.flatnonzero(weights > 0)
-    return rows[kept], weights[kept]
+@dataclass(frozen=True, eq=False)
+class WeightedRows:
+    """Some rows of X and of encoded targets: their indices, and their weights."""
+
+    X: np.ndarray | sparse.csr_matrix
+    targets: np.ndarray
+    rows: np.ndarray
+    weights: np.ndarray
+
+    def __len__(self):
+        return len(self.rows)
+
+    @property
+    def own_targets(self):
+        """Those of these rows alone."""
+        return self.targets[self.rows]
+
+    def at(self, kept, weights):
+        """Some of them, with these weights."""
+        return WeightedRows(self.X, self.targets, self.rows[kept], weights)
+
+    def moments(self, common=None):
+        """The Moments of the inputs."""
+        return weighted_moments(self.X, self.rows, self.weights, common)
 
 
 def rows_of(X):

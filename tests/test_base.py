@@ -168,7 +168,7 @@ def test_a_row_does_not_depend_on_its_neighbours(estimator, data, monkeypatch):
     X, y = data
     model = clone(estimator).fit(X, y)
     whole = model.predict(X), model.transform(X), model.log_likelihood_samples(X, y)
-    monkeypatch.setattr("skvib.fitted.PREDICT_ELEMENTS", 100)
+    monkeypatch.setattr("skvib.reading.PREDICT_ELEMENTS", 100)
     chunked = model.predict(X), model.transform(X), model.log_likelihood_samples(X, y)
     for a, b in zip(whole, chunked, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)

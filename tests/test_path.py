@@ -61,7 +61,7 @@ def test_information_of_training_rows_is_labelled(digits):
     X, _, y, _ = digits
     path = beta_path(VIBClassifier(**FAST | {"max_iter": 5}), X, y, betas=[1e-3, 1e-1])
     assert path.information_rows == "training"
-    entropy = path.at_beta(1e-3)._entropy(y, np.ones(len(y)))
+    entropy = path.at_beta(1e-3)._target.entropy(y, np.ones(len(y)))
     np.testing.assert_allclose(path.information, entropy - path.distortion, atol=0.02)
 
 

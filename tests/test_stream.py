@@ -7,6 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.specification import step_size_of
 
 STILL = {"hidden_layer_sizes": (8,), "latent_dim": 2, "learning_rate_init": 1e-30, "alpha": 0.0, "random_state": 0}
 
@@ -110,7 +111,7 @@ def test_a_piece_that_comes_again_is_an_epoch_and_no_new_rows(diabetes):
 
 def test_pieces_shorter_than_a_batch_take_shorter_steps():
     model = VIBClassifier(batch_size=100, learning_rate_init=1.0)
-    assert [model._step_size(n) for n in (25, 100, 1000)] == [0.5, 1.0, 1.0]
+    assert [step_size_of(model, n) for n in (25, 100, 1000)] == [0.5, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("n_rows", [20, 300])

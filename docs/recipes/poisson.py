@@ -5,6 +5,7 @@ import torch
 
 from skvib import VIBRegressor
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
+from skvib.targets import Target
 
 
 class Poisson(Likelihood):
@@ -25,34 +26,34 @@ class Poisson(Likelihood):
 LIKELIHOODS["poisson"] = Poisson
 
 
+class Counts(Target):
+    """Counts, which are not scaled; a row of y has this shape."""
+
+    likelihood = "poisson"
+
+    def __init__(self, shape):
+        self.shape, self.n_outputs = shape, int(np.prod(shape, dtype=int))
+
+    def attributes(self):
+        return {"_y_shape": self.shape, "n_outputs_": self.n_outputs}
+
+    def encode(self, y):
+        if y.shape[1:] != self.shape:
+            raise ValueError(f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs}).")
+        if (y < 0).any():
+            raise ValueError("y must hold counts: some are negative.")
+        return y.astype(float).reshape(-1, self.n_outputs)
+
+
 class VIBPoissonRegressor(VIBRegressor):
     """VIBRegressor for counts."""
 
-    def _likelihood(self):
-        return "poisson"
+    def _learned_target(self, y, classes):
+        return Counts(y.shape[1:])
 
-    def _encode_targets(self, y):
-        counts = super()._encode_targets(y)
-        if (counts < 0).any():
-            raise ValueError("y must hold counts: some are negative.")
-        return counts
-
-    # counts are not standardised, in a fit or in a stream, and have no units
-
-    def _learn_scale(self, targets, weights):
-        pass
-
-    def _follow_targets(self, targets, weights):
-        pass
-
-    def _scale_targets(self, targets):
-        return targets
-
-    def _units(self):
-        return 0.0
-
-    def _entropy(self, targets, weights):
-        return None
+    @property
+    def _target(self):
+        return Counts(self._y_shape)
 
     def predict(self, X):
         """The expected count of each row."""

@@ -12,11 +12,12 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from skvib.base import BaseVIB, StrOptions
+from skvib.base import BaseVIB
 from skvib.model_selection.choice import log_likelihood_score, one_standard_error
 from skvib.model_selection.together import fit_together
 from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
+from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
 from skvib.wrapped import at_the_end_of
 

@@ -1,0 +1,174 @@
+"""Rows in: what X and y may be, and the inputs and the chunks that networks take."""
+
+import datetime
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.base import is_classifier
+from sklearn.utils.validation import column_or_1d, validate_data
+
+from skvib.checks import check_total
+from skvib.nn.layers import SparseRows
+from skvib.private import check_sample_weight
+from skvib.rows import canonical, plain_targets, rows_of, standardized
+
+DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+PREDICT_ELEMENTS = 2**20
+FAR = 1e4
+
+
+def read_inputs(estimator, X):
+    """X of a prediction, checked against what the fit has seen."""
+    X = canonical(validate_data(estimator, X, reset=False, **_rules(estimator)))
+    check_shape(estimator, X)
+    return X
+
+
+def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
+    """Arrays X, y and weights; the names and number of columns are learned with `reset`, else checked."""
+    refuse_dates(X)
+    X, y = validate_data(
+        estimator,
+        rows_of(X) if hasattr(X, "detach") else X,
+        plain_targets(y),
+        reset=reset,
+        multi_output=True,
+        y_numeric=not is_classifier(estimator),
+        **_rules(estimator),
+    )
+    weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("sample_weight is zero for every row: at least one must be positive.")
+    check_total(weights)
+    if not reset:
+        check_shape(estimator, X)
+    if sparse.issparse(y):
+        if not is_classifier(estimator):
+            raise TypeError("Sparse y is not supported in regression: pass y.toarray().")
+        y = y.toarray()
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=warn)
+    return canonical(X), y, weights
+
+
+def read_validation(estimator, X_val, y_val, sample_weight_val):
+    """Rows of positive weight: X, encoded targets and weights."""
+    try:
+        X, y, weights = read_rows(estimator, X_val, y_val, sample_weight_val)
+        kept = np.flatnonzero(weights)
+        return X[kept], estimator._target.encode(y[kept]), weights[kept]
+    except ValueError as error:
+        raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
+
+
+def _rules(estimator):
+    own = estimator.encoder is not None
+    return {"accept_sparse": False if own else "csr", "allow_nd": own, "dtype": [np.float64, np.float32]}
+
+
+def check_shape(estimator, X):
+    if X.shape[1:] != estimator._x_mean.shape:
+        raise ValueError(f"Rows of X have shape {X.shape[1:]}, but those of the fit {estimator._x_mean.shape}.")
+
+
+def refuse_dates(X):
+    """Raise if X holds dates or times, which are no numbers yet."""
+    found = _date_columns(X)
+    if found:
+        raise TypeError(
+            f"X holds dates or times ({', '.join(map(str, found))}): encode them as numbers first, such as year, month "
+            "and day of the week (X[column].dt.month), or days since the first one "
+            "((X[column] - X[column].min()).dt.days)."
+        )
+
+
+def _date_columns(X):
+    if hasattr(X, "column_names"):  # pyarrow
+        dtypes = zip(X.column_names, X.schema.types, strict=True)
+    elif hasattr(X, "dtypes") and hasattr(X, "columns"):
+        dtypes = zip(X.columns, X.dtypes, strict=True)
+    elif getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+        return [f"dtype {X.dtype}"]
+    else:
+        is_objects = isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", None) == "O"
+        row = X[0] if is_objects and len(X) else ()
+        return [type(v).__name__ for v in row if isinstance(v, DATES)] if isinstance(row, list | np.ndarray) else []
+    named = [name for name, dtype in dtypes if str(dtype).lower().startswith(("date", "time", "duration", "period"))]
+    if hasattr(X, "iloc") and len(X):
+        named += [name for name, value in zip(X.columns, X.iloc[0], strict=True) if isinstance(value, DATES)]
+    return list(dict.fromkeys(named))
+
+
+def far_columns(mean, scale):
+    """Those whose mean is so many deviations from 0 that products of single precision would lose them."""
+    return np.abs(mean) > FAR * scale
+
+
+def standardized_inputs(X, rows, mean, scale):
+    """(X[rows] - mean) / scale in float32, for training: a tensor or SparseRows."""
+    # NumPy before torch: torch's threads of a waiting task would slow down the training that it waits for
+    if sparse.issparse(X):
+        inputs = sparse_rows(X[rows], mean, scale, np.float32, far_columns(mean, scale))
+        values = inputs.values.numpy()
+    else:
+        values = standardized(X, rows, mean, scale)
+        inputs = torch.from_numpy(values)
+    if not np.isfinite(values).all():
+        raise ValueError("X overflows float32: rescale it, or set standardize=True.")
+    return inputs
+
+
+def sparse_rows(X, mean, scale, dtype, is_far):
+    """(X - mean) / scale as SparseRows.
+
+    Where the mean is far from 0 (`is_far`) a column has no zeros, and its differences are stored instead.
+    """
+    if is_far.any():
+        mean, X = np.where(is_far, 0.0, mean), _with_differences(X, np.where(is_far, mean, 0.0), is_far)
+    return SparseRows(
+        torch.from_numpy(X.indptr.astype(np.int64)),
+        torch.from_numpy(X.indices.astype(np.int64)),
+        torch.from_numpy((X.data / scale[X.indices]).astype(dtype)),
+        torch.from_numpy((mean / scale).astype(dtype)),
+    )
+
+
+def _with_differences(X, mean, columns):
+    """X - mean in these columns, where every entry is stored, also the zeros of rows not seen in training."""
+    near = X.copy()
+    near.data = np.where(columns[near.indices], 0.0, near.data)
+    near.eliminate_zeros()
+    columns = np.flatnonzero(columns)
+    differences = (X[:, columns].toarray() - mean[columns]).ravel()
+    places = np.tile(columns, X.shape[0]), np.arange(0, differences.size + 1, len(columns))
+    return (near + sparse.csr_matrix((differences, *places), shape=X.shape)).tocsr()
+
+
+def chunks_of(X, network, n_points, is_far):
+    """Stacks of one network: the rows of X in its dtype, so many at a time that memory stays bounded."""
+    mean = network.center.cpu().numpy()
+    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
+    for start in range(0, X.shape[0], size):
+        rows = X[start : start + size]
+        if sparse.issparse(rows):
+            yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
+        else:
+            rows = np.require(rows, mean.dtype, requirements=["C", "W"])
+            yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)
+
+
+def gathered(chunks, n_rows, dtype):
+    """Tensors, or tuples of them, of some rows each as NumPy arrays of all rows, which are filled as they come."""
+    wholes, start = None, 0
+    for chunk in chunks:
+        parts = chunk if isinstance(chunk, tuple) else (chunk,)
+        if wholes is None:
+            kind = torch.float32 if dtype == np.float32 else torch.float64
+            wholes = [torch.empty((n_rows, *part.shape[1:]), dtype=kind, device="cpu") for part in parts]
+        stop = start + len(parts[0])
+        for whole, part in zip(wholes, parts, strict=True):
+            whole[start:stop] = part
+        start = stop
+    arrays = tuple(whole.numpy() for whole in wholes)
+    return arrays if isinstance(chunk, tuple) else arrays[0]

@@ -1,0 +1,128 @@
+"""From the parameters of an estimator to what the floor below takes; nothing else reads a parameter of training."""
+
+import math
+from dataclasses import replace
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+
+from skvib.checks import LARGEST, checked_schedule, layer_sizes
+from skvib.nn.encoders import n_outputs_of
+from skvib.nn.layers import ACTIVATIONS
+from skvib.nn.network import Architecture
+from skvib.nn.problem import SCHEDULES, Settings, check_memory
+from skvib.private import Interval, Options, StrOptions
+
+AUTO_BATCH_SIZES = 32, 200
+MAX_EPOCHS, MAX_DRAWS = 2**31 - 1, 10**6
+MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
+# parameters that decide what the network is
+SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize")
+CONSTRAINTS = {
+    "beta": [Interval(Real, 0, LARGEST, closed="both")],
+    "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
+    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "activation": [StrOptions(set(ACTIVATIONS))],
+    "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "encoder": [callable, None],
+    "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
+    "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
+    "standardize": ["boolean"],
+    "learning_rate_init": [Interval(Real, 0, LARGEST, closed="right")],
+    "learning_rate": [StrOptions(set(SCHEDULES)), callable],
+    "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, MAX_EPOCHS, closed="both")],
+    "alpha": [Interval(Real, 0, LARGEST, closed="both")],
+    "beta_warmup": [Interval(Real, 0, 1, closed="left")],
+    "ema_decay": [Interval(Real, 0, 1, closed="left")],
+    "early_stopping": ["boolean", StrOptions({"auto"})],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+    "tol": [Interval(Real, 0, LARGEST, closed="both")],
+    "warm_start": ["boolean"],
+    "device": [str],
+    "autocast": [StrOptions({"bfloat16"}), None],
+    "verbose": ["verbose"],
+    "random_state": ["random_state"],
+}
+
+
+def shaping_of(estimator):
+    """The parameters that a fit which continues cannot change, by name."""
+    names = "hidden_layer_sizes", "decoder_hidden_layer_sizes"
+    sizes = {name: layer_sizes(getattr(estimator, name), name) for name in names}
+    return {name: getattr(estimator, name) for name in SHAPING if hasattr(estimator, name)} | sizes
+
+
+def check_unchanged(estimator, before):
+    """Raise if a parameter differs from what `shaping_of` the first fit was."""
+    now = shaping_of(estimator)
+    for name, value in before.items():
+        if now[name] != value:
+            raise ValueError(
+                f"{name} changed from {value!r} to {now[name]!r}, but a fit that continues keeps its network: "
+                "restore it, or set warm_start=False and fit anew."
+            )
+
+
+def architecture_of(estimator, target, shape, module, seed):
+    """The arguments of an Architecture for rows of this shape; `module` is the user's encoder, or None."""
+    hidden = layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes")
+    return {
+        "n_features": int(np.prod(shape)),
+        "hidden_layer_sizes": hidden if module is None else (n_outputs_of(module, seed, shape),),
+        "decoder_hidden_layer_sizes": layer_sizes(estimator.decoder_hidden_layer_sizes, "decoder_hidden_layer_sizes"),
+        "activation": estimator.activation,
+        "likelihood": target.likelihood,
+        "n_outputs": target.n_outputs,
+    }
+
+
+def n_steps_of(estimator, n_rows):
+    """Steps of an epoch."""
+    size = estimator.batch_size
+    return max(1, math.ceil(n_rows / (np.clip(n_rows / 8, *AUTO_BATCH_SIZES) if size == "auto" else size)))
+
+
+def step_size_of(estimator, n_rows):
+    """The learning rate of a piece of a stream; one with fewer rows than a batch takes shorter steps."""
+    full = AUTO_BATCH_SIZES[0] if estimator.batch_size == "auto" else estimator.batch_size
+    return float(estimator.learning_rate_init) * math.sqrt(min(1.0, n_rows / full))
+
+
+def settings_of(estimator, architecture, device, has_validation):
+    """How a fit trains."""
+    stop_on = "loss" if estimator.learning_rate == "constant" else None
+    if estimator.early_stopping and has_validation:
+        stop_on = "validation"
+    schedule = estimator.learning_rate
+    architecture = Architecture(**architecture)
+    check_memory(architecture, estimator.latent_dim, device)
+    return Settings(
+        architecture=architecture,
+        max_iter=estimator.max_iter,
+        learning_rate_init=float(estimator.learning_rate_init),
+        schedule=SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule),
+        beta_warmup=float(estimator.beta_warmup),
+        ema_decay=float(estimator.ema_decay),
+        n_train_draws=estimator.n_train_draws,
+        n_predict_draws=estimator.n_predict_draws,
+        stop_on=stop_on,
+        tol=float(estimator.tol),
+        n_iter_no_change=estimator.n_iter_no_change,
+        device=device,
+        product_dtype=getattr(torch, estimator.autocast) if estimator.autocast else None,
+    )
+
+
+def settings_of_a_piece(estimator, architecture, device, n_rows):
+    """How a piece of a stream trains: for one epoch at a constant rate, without an average."""
+    return replace(
+        settings_of(estimator, architecture, device, has_validation=False),
+        max_iter=1,
+        learning_rate_init=step_size_of(estimator, n_rows),
+        schedule=SCHEDULES["constant"],
+        ema_decay=0.0,
+        stop_on=None,
+    )

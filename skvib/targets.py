@@ -1,0 +1,272 @@
+"""What y is: labels, indicators or numbers. A value that checks, encodes and scales targets, and that is stored as
+plain attributes of the estimator.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skvib.checks import LARGEST
+from skvib.rows import Moments, change, weighted_moments
+
+
+class Target(ABC):
+    """What the targets of an estimator are.
+
+    A new one has the methods marked abstract; the others say that targets are neither weighted nor scaled. Encoded
+    targets are arrays (n,) or (n, n_outputs) of what the likelihood takes.
+    """
+
+    n_outputs: int  # of the likelihood
+    n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
+    units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
+
+    @abstractmethod
+    def attributes(self):
+        """What of it the fitted estimator stores, by name."""
+
+    @abstractmethod
+    def encode(self, y):
+        """y as encoded targets; a ValueError if it is not what was learned."""
+
+    def check(self, y, classes, is_incremental):
+        """Raise if y of a fit that continues is not what the first one learned."""
+        self.encode(y)
+
+    def factors(self, class_weight, targets, weights):
+        """By what the weight of each row is multiplied."""
+        return np.ones(len(weights))
+
+    def entropy(self, targets, weights):
+        """H(Y) in nats, the loss of a code that says nothing; None if it bounds nothing."""
+        return None
+
+    def diversity(self, targets):
+        """How much the targets differ, as a share of the most that they could."""
+        return 1.0
+
+    def strata(self, targets):
+        """The labels that a held-out set has in proportion; None of other targets."""
+        return None
+
+    def standardized_by(self, targets, weights):
+        """Itself, with a scale learned from these rows."""
+        return self
+
+    def following(self, targets, weights, weight_before):
+        """Itself after further rows, since those of so much weight; and how what is scaled has changed, or None."""
+        return self, None
+
+    def tensor(self, targets, dtype=np.float32):
+        """Encoded targets in the units of the network."""
+        return torch.from_numpy(targets.astype(dtype))
+
+
+def learned_classes(y, classes):
+    """The Target that the y of a classifier is."""
+    check_classification_targets(y)
+    kind = type_of_target(y, input_name="y")
+    if kind == "multiclass-multioutput":
+        raise ValueError(
+            "y holds several multiclass columns, which is not supported: wrap the estimator in "
+            "sklearn.multioutput.MultiOutputClassifier."
+        )
+    if kind == "multilabel-indicator":
+        target = Indicators(np.arange(y.shape[1]))
+        target.check_classes(classes)
+        return target
+    return Labels(np.unique(column_or_1d(y) if classes is None else classes))
+
+
+@dataclass(frozen=True, eq=False)
+class Classes(Target):
+    """Targets that `classes` name."""
+
+    classes: np.ndarray
+
+    @property
+    def n_outputs(self):
+        return len(self.classes)
+
+    def check(self, y, classes, is_incremental):
+        check_classification_targets(y)
+        is_indicator = type_of_target(y, input_name="y") == "multilabel-indicator" and y.ndim == 2
+        if is_indicator != isinstance(self, Indicators):
+            raise ValueError("y is a multilabel indicator in one call and not in another.")
+        self.check_classes(classes)
+        present = self.present(y)
+        if not is_incremental and not np.array_equal(present, self.classes):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                f"Previously got {self.classes}, `y` has {present}"
+            )
+
+    def check_classes(self, classes):
+        if classes is not None and not np.array_equal(np.unique(classes), self.classes):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as the classes of the data or of the previous call to "
+                f"partial_fit, {self.classes}: pass the same ones, or none."
+            )
+
+
+class Labels(Classes):
+    """One of several labels for each row, encoded as its index."""
+
+    likelihood = "categorical"
+
+    def attributes(self):
+        return {"classes_": self.classes, "n_outputs_": 1, "_is_multilabel": False}
+
+    def present(self, y):
+        return np.unique(y)
+
+    def encode(self, y):
+        y = column_or_1d(y, warn=True)
+        unknown = np.setdiff1d(y, self.classes)
+        if len(unknown):
+            raise ValueError(
+                f"y holds labels that are not among the known classes {self.classes}: {unknown}. They must "
+                "be in the y of `fit`, or in the `classes` of the first partial_fit."
+            )
+        return np.searchsorted(self.classes, y)
+
+    def tensor(self, targets, dtype=None):
+        return torch.from_numpy(targets)
+
+    def strata(self, targets):
+        return targets
+
+    def factors(self, class_weight, targets, weights):
+        if class_weight is None:
+            return np.ones(len(weights))
+        labels = self.classes.tolist()
+        if isinstance(class_weight, str):
+            counts = np.bincount(targets, weights, minlength=len(labels))
+            counts = np.where(counts > 0, counts, np.inf)
+            return (weights.sum() / (np.isfinite(counts).sum() * counts))[targets]
+        unweighted = [label for label in labels if label not in class_weight]
+        unused = [label for label in class_weight if label not in labels]
+        values = [class_weight.get(label, 1.0) for label in labels]
+        is_usable = all(isinstance(value, Real) and 0.0 <= value <= LARGEST for value in values)
+        if (unweighted and unused) or not is_usable:
+            raise ValueError(
+                f"class_weight must give non-negative finite weights to labels among {labels}; got {class_weight}."
+            )
+        return np.array(values, dtype=float)[targets]
+
+    def diversity(self, targets):
+        """Gini's index over that of labels equally frequent."""
+        shares, n_labels = np.bincount(targets) / len(targets), len(self.classes)
+        return float((1.0 - np.sum(shares**2)) / (1.0 - 1.0 / n_labels)) if n_labels > 1 else 1.0
+
+    def entropy(self, targets, weights):
+        """Of the labels' shares."""
+        return _entropy_of(np.bincount(targets, weights) / weights.sum())
+
+
+class Indicators(Classes):
+    """A zero or a one for each of several labels."""
+
+    likelihood = "bernoulli"
+
+    def attributes(self):
+        return {"classes_": self.classes, "n_outputs_": len(self.classes), "_is_multilabel": True}
+
+    def present(self, y):
+        return np.arange(y.shape[1])
+
+    def encode(self, y):
+        if y.ndim != 2 or y.shape[1] != len(self.classes):
+            raise ValueError(f"y must be an indicator with {len(self.classes)} columns.")
+        return y.astype(np.float64)
+
+    def factors(self, class_weight, targets, weights):
+        if class_weight is not None:
+            raise ValueError("class_weight is not defined for multilabel y: use sample_weight.")
+        return np.ones(len(weights))
+
+    def diversity(self, targets):
+        """The mean of Gini's index over columns."""
+        p = targets.mean(axis=0)
+        return float(np.mean(4.0 * p * (1.0 - p)))
+
+    def entropy(self, targets, weights):
+        """Summed over the columns."""
+        p = np.average(targets, axis=0, weights=weights)
+        return _entropy_of(np.concatenate([p, 1.0 - p]))
+
+
+def _entropy_of(p):
+    entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)))
+    return float(entropy) if entropy > 0 else None
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Target):
+    """Numbers, standardised; a row of y has this `shape`. A column that was constant has a deviation of 0."""
+
+    # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
+    n_rows_to_hold_out = 20
+
+    likelihood: str
+    shape: tuple
+    mean: np.ndarray | None = None
+    deviation: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    @property
+    def n_outputs(self):
+        return int(np.prod(self.shape, dtype=int))
+
+    def attributes(self):
+        plain = {"_y_shape": self.shape, "n_outputs_": self.n_outputs}
+        if self.scale is None:
+            return plain
+        return plain | {"_y_mean": self.mean, "_y_deviation": self.deviation, "_y_scale": self.scale}
+
+    def encode(self, y):
+        if y.shape[1:] != self.shape:
+            raise ValueError(f"y has shape {y.shape}, but the estimator was fitted on (n_samples, {self.n_outputs}).")
+        return y.astype(np.float64).reshape(-1, self.n_outputs)
+
+    def standardized_by(self, targets, weights):
+        return self._with(weighted_moments(targets, np.arange(len(targets)), weights))
+
+    def _with(self, moments):
+        return replace(self, mean=moments.mean, deviation=moments.deviation, scale=moments.scale)
+
+    def following(self, targets, weights, weight_before):
+        before = Moments(self.mean, self.deviation, np.ones_like(self.scale), weight_before, np.zeros_like(self.scale))
+        after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
+        later = self._with(after)
+        return later, change(before, after, self.scale, later.scale)
+
+    def tensor(self, targets, dtype=np.float32):
+        return torch.from_numpy(((targets - self.mean) / self.scale).astype(dtype))
+
+    @property
+    def units(self):
+        return float(np.log(self.scale).sum())
+
+    def entropy(self, targets, weights):
+        """That of a Gaussian with the variances of y."""
+        if np.ptp(targets, axis=0).min() == 0:
+            return None
+        return 0.5 * self.n_outputs * np.log(2.0 * np.pi * np.e) + self.units
+
+    def unscaled(self, values, mean=0.0):
+        """Scaled outputs (n, n_outputs, ...), a tensor, in the units and the shape of y about a mean, float64.
+
+        A target that was constant is predicted as what it was.
+        """
+        values = values.cpu().double()
+        parts = (self.deviation, mean)
+        spread, mean = (torch.from_numpy(np.broadcast_to(part, self.deviation.shape).copy()) for part in parts)
+        columns = (slice(None),) + (None,) * (values.ndim - 2)
+        values = values * spread[columns] + mean[columns]
+        return values.view(len(values), *self.shape, *values.shape[2:])
