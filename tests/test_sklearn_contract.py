@@ -1,6 +1,9 @@
 """scikit-learn's own contract, without an expected failure."""
 
+from inspect import cleandoc, signature
+
 import pytest
+from numpydoc.docscrape import NumpyDocString
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
@@ -55,3 +58,31 @@ def test_estimator_keeps_the_contract(estimator, check):
 def test_estimator_keeps_what_scikit_learn_asks_of_its_own(name, estimator):
     check = getattr(estimator_checks, name)
     check(type(estimator).__name__, estimator)
+
+
+# from how many rows on some are held out, and how alpha counts rows, depends on what the target is
+OF_THE_TARGET = {"alpha", "early_stopping"}
+
+
+def test_shared_parameters_have_the_same_words_and_defaults_in_both_estimators():
+    of = [{name: p.default for name, p in signature(e).parameters.items()} for e in (VIBClassifier, VIBRegressor)]
+    shared = of[0].keys() & of[1].keys()
+    assert of[0].keys() ^ of[1].keys() == {"class_weight", "noise"}
+    assert {name: of[0][name] for name in shared} == {name: of[1][name] for name in shared}
+    words = [
+        {name: (kind, text) for name, kind, text in NumpyDocString(cleandoc(e.__doc__))["Parameters"]}
+        for e in (VIBClassifier, VIBRegressor)
+    ]
+    for name in shared:
+        assert words[0][name][0] == words[1][name][0]
+        assert name in OF_THE_TARGET or words[0][name][1] == words[1][name][1], name
+
+
+def test_shared_attributes_have_the_same_words_in_both_estimators():
+    words = [
+        {name: (kind, text) for name, kind, text in NumpyDocString(cleandoc(e.__doc__))["Attributes"]}
+        for e in (VIBClassifier, VIBRegressor)
+    ]
+    shared = words[0].keys() & words[1].keys()
+    assert words[0].keys() ^ words[1].keys() == {"classes_"}
+    assert {name: words[0][name] for name in shared} == {name: words[1][name] for name in shared}
