@@ -7,7 +7,7 @@
 import re
 from pathlib import Path
 
-from experiment import stored_result
+from benchmarks.experiment import stored_result
 
 README = Path(__file__).parents[1] / "README.md"
 TABLE = re.compile(r"(<!-- results: (\w+)\n((?:[^-].*\n)+)-->\n\n)(?:\|.*\n)*")

@@ -8,13 +8,13 @@ to 60.
 """
 
 import numpy as np
-from datasets import images
-from experiment import complete, verdict, write
 from scipy.stats import binomtest
-from scoring import probabilities, timed_fit
 from sklearn.metrics import log_loss
-from twin import Twin
 
+from benchmarks.datasets import images
+from benchmarks.experiment import complete, verdict, write
+from benchmarks.scoring import probabilities, timed_fit
+from benchmarks.twin import Twin
 from skvib import VIBClassifier
 
 COMMAND = "python benchmarks/bench_mnist.py"

@@ -10,14 +10,14 @@ inputs; an attacker knows it of 5000 training rows, and learns it from their mea
 from itertools import product
 
 import numpy as np
-from datasets import classification
-from experiment import complete, verdict, write
 from scipy.stats import norm
-from scoring import means, standard_error
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.utils.parallel import Parallel, delayed
 
+from benchmarks.datasets import classification
+from benchmarks.experiment import complete, verdict, write
+from benchmarks.scoring import means, standard_error
 from skvib import VIBClassifier, fit_together
 
 COMMAND = "python benchmarks/bench_privacy.py"

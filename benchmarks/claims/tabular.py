@@ -12,10 +12,6 @@ import sys
 
 import numpy as np
 import torch
-from datasets import CONFIRMING_SETS, TUNING_SETS, classification, folder
-from experiment import complete, stored_result, verdict, write
-from scoring import classification as score
-from scoring import standard_error
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +19,10 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from benchmarks.datasets import CONFIRMING_SETS, TUNING_SETS, classification, folder
+from benchmarks.experiment import complete, stored_result, verdict, write
+from benchmarks.scoring import classification as score
+from benchmarks.scoring import standard_error
 from skvib import BetaSearchCV, VIBClassifier
 
 COMMAND = "python benchmarks/bench_tabular.py"

@@ -15,15 +15,15 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from alternate import alternate
-from experiment import complete_parts, in_a_process_of_its_own, stored_result, verdict, write
-from generators import many_rows
-from scoring import classification
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from benchmarks.alternate import alternate
+from benchmarks.experiment import complete_parts, in_a_process_of_its_own, stored_result, verdict, write
+from benchmarks.generators import many_rows
+from benchmarks.scoring import classification
 from skvib import VIBClassifier
 
 # name: hidden layers, latent size, batch size, epochs

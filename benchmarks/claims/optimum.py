@@ -10,11 +10,11 @@ Both read vehicle and concrete from the folder that SKVIB_DATA names.
 import argparse
 
 import numpy as np
-from datasets import classification, regression
-from experiment import complete, stored_result, verdict, write
-from scoring import error_of_mean, standard_error
 from sklearn.model_selection import train_test_split
 
+from benchmarks.datasets import classification, regression
+from benchmarks.experiment import complete, stored_result, verdict, write
+from benchmarks.scoring import error_of_mean, standard_error
 from skvib import VIBClassifier, VIBRegressor
 from skvib.nn.problem import unpriced
 

@@ -10,9 +10,16 @@ import argparse
 from functools import partial
 from operator import itemgetter
 
-import generators
 import numpy as np
-from datasets import (
+from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, RobustScaler
+
+from benchmarks import generators
+from benchmarks.datasets import (
     MADE_REGRESSION_SETS,
     MADE_SETS,
     TUNING_REGRESSION_SETS,
@@ -20,17 +27,10 @@ from datasets import (
     classification,
     regression,
 )
-from experiment import complete, verdict, write
-from scipy.stats import norm
-from scoring import classification as score_classification
-from scoring import means, probabilities, standard_error
-from scoring import regression as score_regression
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import average_precision_score
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, RobustScaler
-
+from benchmarks.experiment import complete, verdict, write
+from benchmarks.scoring import classification as score_classification
+from benchmarks.scoring import means, probabilities, standard_error
+from benchmarks.scoring import regression as score_regression
 from skvib import VIBClassifier, VIBRegressor
 
 COMMAND = "python benchmarks/bench_defaults.py"

@@ -9,8 +9,8 @@ import resource
 import time
 
 import numpy as np
-from experiment import complete_parts, in_a_process_of_its_own
 
+from benchmarks.experiment import complete_parts, in_a_process_of_its_own
 from skvib import (
     VIBClassifier,
     VIBRegressor,

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiment import complete, in_a_process_of_its_own, verdict, write
-from scoring import timed_fit
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.parallel import Parallel, delayed
 
+from benchmarks.experiment import complete, in_a_process_of_its_own, verdict, write
+from benchmarks.scoring import timed_fit
 from skvib import VIBClassifier, fit_together
 
 COMMAND = "python benchmarks/bench_scaling.py"

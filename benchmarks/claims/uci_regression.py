@@ -12,10 +12,6 @@ import csv
 import sys
 
 import numpy as np
-from datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
-from experiment import complete, stored_result, verdict, write
-from scoring import regression as score
-from scoring import standard_error, timed_fit
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
@@ -24,6 +20,10 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
+from benchmarks.experiment import complete, stored_result, verdict, write
+from benchmarks.scoring import regression as score
+from benchmarks.scoring import standard_error, timed_fit
 from skvib import BetaSearchCV, VIBRegressor
 
 COMMAND = "python benchmarks/bench_uci_regression.py"

@@ -7,9 +7,6 @@ sparse; each run is in a process of its own, for its memory.
 """
 
 import numpy as np
-from datasets import texts
-from experiment import complete, in_a_process_of_its_own, verdict, write
-from scoring import probabilities, timed_fit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
@@ -17,6 +14,9 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from benchmarks.datasets import texts
+from benchmarks.experiment import complete, in_a_process_of_its_own, verdict, write
+from benchmarks.scoring import probabilities, timed_fit
 from skvib import VIBClassifier
 
 COMMAND = "python benchmarks/bench_text.py"

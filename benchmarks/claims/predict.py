@@ -10,11 +10,11 @@ import time
 import warnings
 
 import numpy as np
-from alternate import alternate
-from bench_fit import SETS, load
-from experiment import write
 from sklearn.neural_network import MLPClassifier
 
+from benchmarks.alternate import alternate
+from benchmarks.claims.fit import SETS, load
+from benchmarks.experiment import write
 from skvib import VIBClassifier
 
 N_ROWS, N_CALLS = 10_000, 5  # calls in a row: the first may have to wake a core

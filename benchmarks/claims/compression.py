@@ -7,10 +7,6 @@ number of features. ``python benchmarks/bench_compression.py``
 """
 
 import numpy as np
-from bench_tabular import group_of, splits
-from datasets import classification
-from experiment import complete, verdict, write
-from scoring import means, timed_fit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
@@ -21,8 +17,12 @@ from sklearn.neighbors import KNeighborsClassifier, NeighborhoodComponentsAnalys
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from twin import Autoencoder, Twin
 
+from benchmarks.claims.tabular import group_of, splits
+from benchmarks.datasets import classification
+from benchmarks.experiment import complete, verdict, write
+from benchmarks.scoring import means, timed_fit
+from benchmarks.twin import Autoencoder, Twin
 from skvib import VIBClassifier
 
 COMMAND = "python benchmarks/bench_compression.py"

@@ -14,15 +14,15 @@ import warnings
 from functools import partial
 
 import numpy as np
-from datasets import TUNING_SETS, classification, regression
-from experiment import complete, complete_parts, in_a_process_of_its_own, verdict, write
-from scoring import error_of_mean, standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.datasets import TUNING_SETS, classification, regression
+from benchmarks.experiment import complete, complete_parts, in_a_process_of_its_own, verdict, write
+from benchmarks.scoring import error_of_mean, standard_error
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_together, one_standard_error
 
 COMMAND = "python benchmarks/bench_beta_grid.py"

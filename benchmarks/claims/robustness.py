@@ -9,17 +9,17 @@ rows, and beside it that of labels as wrong as in training. ``python benchmarks/
 
 import numpy as np
 import torch
-from datasets import images
-from experiment import complete, verdict, write
-from scoring import probabilities, standard_error
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, StratifiedShuffleSplit, train_test_split
 from torch import nn
-from twin import Twin
 
+from benchmarks.datasets import images
+from benchmarks.experiment import complete, verdict, write
+from benchmarks.scoring import probabilities, standard_error
+from benchmarks.twin import Twin
 from skvib import VIBClassifier, outlier_scores
 
 COMMAND = "python benchmarks/bench_robustness.py"

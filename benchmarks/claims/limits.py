@@ -7,9 +7,9 @@ marginal is not the prior, and the remainder, which is that of the network. All 
 """
 
 import numpy as np
-from experiment import complete, verdict, write
 from scipy.special import logsumexp
 
+from benchmarks.experiment import complete, verdict, write
 from skvib import VIBClassifier, VIBRegressor, gaussian_limit
 
 COMMAND = "python benchmarks/bench_limits.py"
