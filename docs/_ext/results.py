@@ -6,7 +6,7 @@ import io
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
-from benchmarks.experiment import RESULTS, stored_result
+from benchmarks.claim import RESULTS, stored_result
 from benchmarks.tables import table
 
 
