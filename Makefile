@@ -34,11 +34,10 @@ test-oldest: .venv-oldest/installed
 	.venv-oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -r .venv-oldest/lowest.txt -e ".[test]"
 	touch $@
 
-# the short benchmarks, under 15 minutes in all; the others run by name, as benchmarks/README.md says
+# the short benchmarks, under 15 minutes in all, or one by name: make bench NAME=privacy
+NAME = limits fit predict
 bench: .venv/benchmarked
-	.venv/bin/python benchmarks/bench_limits.py
-	.venv/bin/python benchmarks/bench_fit.py epochs
-	.venv/bin/python benchmarks/bench_predict.py
+	.venv/bin/python -m benchmarks $(NAME)
 
 .venv/benchmarked: .venv/installed
 	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[bench]"

@@ -9,10 +9,11 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from generators import discrete_table, spiky_classes, spiky_regression
 from sklearn import datasets as shipped
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from benchmarks.generators import discrete_table, spiky_classes, spiky_regression
 
 TUNING_SETS = ("breast_cancer", "wine", "digits", "vehicle", "credit-g", "phoneme", "letter")
 CONFIRMING_SETS = ("adult", "satimage", "pendigits", "spambase", "churn", "mfeat_factors")

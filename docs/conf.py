@@ -7,7 +7,7 @@ from pathlib import Path
 import skvib
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent / "benchmarks")]
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 
 project = "skvib"
 author = "the skvib developers"

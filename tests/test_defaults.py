@@ -1,8 +1,5 @@
 """What the defaults do on ordinary data, to the end of training."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import sparse
@@ -11,11 +8,9 @@ from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss
 
+from benchmarks import generators
 from skvib import VIBClassifier, VIBRegressor, calibration_error
 from skvib.rows import weighted_moments
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-import generators
 
 
 @pytest.mark.parametrize("beta", [0.1, 0.3])

@@ -4,9 +4,10 @@ import csv
 import io
 
 from docutils.parsers.rst import directives
-from experiment import RESULTS, stored_result
 from sphinx.util.docutils import SphinxDirective
-from tables import table
+
+from benchmarks.claim import RESULTS, stored_result
+from benchmarks.tables import table
 
 
 def csv_table(rows):

@@ -4,18 +4,12 @@ The defaults were chosen on the tuning sets; the confirming sets were run once t
 split are scored on it, the others on the 5 folds of StratifiedKFold(5, shuffle=True, random_state=0). Every method gets
 the same one-hot and standardised float32 rows and one thread, and runs right after the others on the same split. TabM
 takes minutes a fit: it has the first split of each confirming set alone, and a table beside VIBClassifier of its own.
-``python benchmarks/bench_tabular.py``, or with the names of some methods.
 """
 
 import csv
-import sys
 
 import numpy as np
 import torch
-from datasets import CONFIRMING_SETS, TUNING_SETS, classification, folder
-from experiment import complete, stored_result, verdict, write
-from scoring import classification as score
-from scoring import standard_error
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import HistGradientBoostingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -23,9 +17,12 @@ from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import CONFIRMING_SETS, TUNING_SETS, classification, folder
+from benchmarks.scoring import classification as score
+from benchmarks.scoring import standard_error
 from skvib import BetaSearchCV, VIBClassifier
 
-COMMAND = "python benchmarks/bench_tabular.py"
 N_EPOCHS, PATIENCE = 150, 30
 
 
@@ -191,32 +188,32 @@ def overall(rows, group):
         yield row
 
 
-def main(methods):
-    wanted = [
-        {"data": data, "split": split, "method": method}
-        for data in (*TUNING_SETS, *CONFIRMING_SETS)
-        for split in range(len(splits(data)))
-        for method in methods
-        if method != "TabM" or (split == 0 and data in CONFIRMING_SETS)
-    ]
-    complete("tabular", COMMAND, run, wanted, n_jobs=2)
-    runs = stored_result("tabular")["runs"]
+def settings(*methods):
+    """Of these methods, or of all."""
+    for data in (*TUNING_SETS, *CONFIRMING_SETS):
+        for split in range(len(splits(data))):
+            for method in METHODS:
+                is_wanted = not methods or method in methods
+                if is_wanted and (method != "TabM" or (split == 0 and data in CONFIRMING_SETS)):
+                    yield {"data": data, "split": split, "method": method}
+
+
+def summary(runs):
     rows = [row for data in (*TUNING_SETS, *CONFIRMING_SETS) for row in by_set(runs, data)]
-    totals = [*overall(rows, "confirming"), *overall(rows, "tuning")]
-    beside = list(on_first_splits(runs))
-    write(
-        "tabular", [*totals, *rows, *beside, *published_adult(rows)], COMMAND, runs, [*verdicts(totals, rows, beside)]
-    )
+    totals = *overall(rows, "confirming"), *overall(rows, "tuning")
+    return [*totals, *rows, *on_first_splits(runs), *published_adult(rows)]
 
 
-def verdicts(totals, rows, beside):
+def verdicts(rows):
     """The targets, on the confirming sets, once all networks have run on them."""
-    found = {row["method"]: row for row in totals if row["group"] == "confirming"}
+    confirming = [row for row in rows if row.get("group") == "confirming"]
+    found = {row["method"]: row for row in confirming if row["kind"] == "overall"}
+    beside = [row for row in rows if row["kind"] == "first split"]
     if not beside or not found.keys() >= {*NETWORKS}:
         return
     losses = {}
-    for row in rows:
-        if row["group"] == "confirming":
+    for row in confirming:
+        if row["kind"] == "set":
             losses.setdefault(row["method"], []).append(row["log_loss"])
     one_fit = "networks with one fit but TabM"
     yield best_log_loss(one_fit, losses, ONE_FIT, "VIBClassifier")
@@ -246,5 +243,4 @@ def best_log_loss(of, losses, rivals, method):
     return verdict(f"best mean log loss of all {of}", measured, bool(ahead.mean() >= 0))
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:] or [*METHODS])
+TABULAR = Claim("tabular", settings, run, summary, verdicts, n_jobs=2)

@@ -1,31 +1,27 @@
 """Choosing beta: one amortized training against a fit for each beta, and the time of a search.
 
-``python benchmarks/bench_beta_grid.py paths`` compares the paths: networks of equal settings over 11 betas, 8000 steps.
-``winners`` compares the choices of GridSearchCV with loky and under fit_together on five sets.
-``time`` compares BetaSearchCV with GridSearchCV and two workers, in turns, in processes of their own.
-``worth`` compares searched betas with the default on tuning sets cut to 60, 200 and 1000 rows.
-Each part writes a results file and starts where it was stopped. ``paths`` and ``worth`` read sets from the folder that
-SKVIB_DATA names.
+`beta_paths` compares the paths: networks of equal settings over 11 betas, 8000 steps.
+`beta_winners` compares the choices of GridSearchCV with loky and under fit_together on five sets.
+`beta_search` compares the times of BetaSearchCV and of GridSearchCV with two workers, in processes of their own.
+`beta_worth` compares searched betas with the default on tuning sets cut to 60, 200 and 1000 rows.
+`beta_paths` and `beta_worth` read sets from the folder that SKVIB_DATA names.
 """
 
-import argparse
 import time
-import warnings
 from functools import partial
 
 import numpy as np
-from datasets import TUNING_SETS, classification, regression
-from experiment import complete, complete_parts, in_a_process_of_its_own, verdict, write
-from scoring import error_of_mean, standard_error
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine, make_friedman1
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.claim import Claim, stored_result, verdict
+from benchmarks.datasets import TUNING_SETS, classification, regression
+from benchmarks.processes import in_a_process_of_its_own
+from benchmarks.scoring import error_of_mean, standard_error
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_together, one_standard_error
 
-COMMAND = "python benchmarks/bench_beta_grid.py"
 LOADERS = {
     "iris": partial(load_iris, return_X_y=True),
     "wine": partial(load_wine, return_X_y=True),
@@ -67,14 +63,14 @@ def losses(path):
     return path.distortion + path.betas * path.rate
 
 
-def compare_paths(name):
-    X, y = LOADERS[name]()
+def compare_paths(set):
+    X, y = LOADERS[set]()
     X, X_val, y, y_val = train_test_split(X, y, test_size=0.3, random_state=0)
     held_out = {"X_val": X_val, "y_val": y_val}
     batches = int(np.ceil(len(X) / np.clip(len(X) / 8, 32, 200)))  # batch_size="auto"
     epochs = STEPS // batches
-    exact = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, method="exact", **held_out)
-    amortized = beta_path(model(name, **NETWORK, max_iter=epochs), X, y, betas=BETAS, **held_out)
+    exact = beta_path(model(set, **NETWORK, max_iter=epochs), X, y, betas=BETAS, method="exact", **held_out)
+    amortized = beta_path(model(set, **NETWORK, max_iter=epochs), X, y, betas=BETAS, **held_out)
     for k, beta in enumerate(BETAS):
         row = {"beta": float(beta), "steps": batches * epochs}
         for method, path in (("exact", exact), ("amortized", amortized)):
@@ -86,19 +82,21 @@ def compare_paths(name):
         yield row
 
 
-def paths():
-    sets = ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm")
-    complete_parts("beta_paths", f"{COMMAND} paths", "set", {name: partial(compare_paths, name) for name in sets})
+def path_settings():
+    return [{"set": name} for name in ("digits", "breast_cancer", "friedman1", "pendigits", "kin8nm")]
+
+
+BETA_PATHS = Claim("beta_paths", path_settings, compare_paths)
 
 
 # Winners
 
 
-def compare_winners(name):
-    X, y = LOADERS[name]()
-    pipeline = make_pipeline(StandardScaler(), model(name, max_iter=40))
+def compare_winners(set):
+    X, y = LOADERS[set]()
+    pipeline = make_pipeline(StandardScaler(), model(set, max_iter=40))
     grid = {f"{pipeline.steps[-1][0]}__beta": [1e-4, 1e-3, 1e-2, 1e-1, 1.0]}
-    scoring = "r2" if name in REGRESSION else "neg_log_loss"
+    scoring = "r2" if set in REGRESSION else "neg_log_loss"
     loky, together = (GridSearchCV(pipeline, grid, scoring=scoring, n_jobs=2) for _ in range(2))
     loky.fit(X, y)
     with fit_together():
@@ -108,15 +106,17 @@ def compare_winners(name):
     row = {"scoring": scoring, "largest_split_difference": float(difference)}
     for kind, searched in (("loky", loky), ("together", together)):
         row[f"winner_{kind}"] = next(iter(searched.best_params_.values()))
-    return [row]
+    return row
 
 
-def winners():
-    sets = ("iris", "wine", "breast_cancer", "digits", "diabetes")
-    complete_parts("beta_winners", f"{COMMAND} winners", "set", {name: partial(compare_winners, name) for name in sets})
+def winner_settings():
+    return [{"set": name} for name in ("iris", "wine", "breast_cancer", "digits", "diabetes")]
 
 
-# Time
+BETA_WINNERS = Claim("beta_winners", winner_settings, compare_winners)
+
+
+# Search
 
 TIMED = {"digits": {}, "20k x 40, noisy": {"max_iter": 10}}
 GRID = {"beta": np.geomspace(1e-5, 1.0, 13).tolist()}
@@ -143,17 +143,20 @@ def search(name, kind):
     }
 
 
-def compare_times(name, n_runs=2):
+def compare_times(set, n_runs=2):
     kinds = ("loky", "amortized", "exact")
-    runs = [{kind: in_a_process_of_its_own(search, name, kind) for kind in kinds} for _ in range(n_runs)]
+    runs = [{kind: in_a_process_of_its_own(search, set, kind) for kind in kinds} for _ in range(n_runs)]
     for kind in kinds:
         ratio = np.exp(np.mean([np.log(run[kind]["seconds"] / run["loky"]["seconds"]) for run in runs]))
-        row = {"search": kind, "epochs": model(name, **TIMED[name]).max_iter, "runs": n_runs}
+        row = {"search": kind, "epochs": model(set, **TIMED[set]).max_iter, "runs": n_runs}
         yield row | {"seconds_over_loky": float(ratio)} | runs[-1][kind]
 
 
-def times():
-    complete_parts("beta_search", f"{COMMAND} time", "set", {name: partial(compare_times, name) for name in TIMED})
+def search_settings():
+    return [{"set": name} for name in TIMED]
+
+
+BETA_SEARCH = Claim("beta_search", search_settings, compare_times)
 
 
 # Worth
@@ -184,38 +187,38 @@ def worth_of_search(data, n_rows, repeat):
     }
 
 
-def worth():
-    command = f"{COMMAND} worth"
-    settings = [
-        {"data": data, "n_rows": n_rows, "repeat": repeat}
-        for n_rows in N_ROWS
-        for data in TUNING_SETS
-        for repeat in range(N_REPEATS)
-        if n_rows <= 0.7 * len(classification(data).y) and not (data == "letter" and n_rows < 200)
-    ]
-    runs = complete("beta_worth", command, worth_of_search, settings, n_jobs=2)
-    rows, verdicts = [], []
+def worth_settings():
     for n_rows in N_ROWS:
-        by_set = {}
-        for run in runs:
-            if run["n_rows"] == n_rows:
-                by_set.setdefault(run["data"], []).append(run)
+        for data in TUNING_SETS:
+            if n_rows <= 0.7 * len(classification(data).y) and not (data == "letter" and n_rows < 200):
+                yield from ({"data": data, "n_rows": n_rows, "repeat": repeat} for repeat in range(N_REPEATS))
+
+
+def by_size_and_set(runs):
+    """{number of rows: {set: its runs}}."""
+    found = {n_rows: {} for n_rows in N_ROWS}
+    for run in runs:
+        found[run["n_rows"]].setdefault(run["data"], []).append(run)
+    return found
+
+
+def worth_rows(runs):
+    for n_rows, by_set in by_size_and_set(runs).items():
         for data, own in by_set.items():
             losses = {name: float(np.mean([run[name] for run in own])) for name in ("default", "best", "1se")}
             beta = float(np.median([run["beta_best"] for run in own]))
-            rows.append({"rows": n_rows, "data": data, **losses, "beta_best": beta})
+            yield {"rows": n_rows, "data": data, **losses, "beta_best": beta}
+
+
+def worth_verdicts(rows):
+    # the standard errors are those of pairs of runs, which rows do not hold
+    for n_rows, by_set in by_size_and_set(stored_result("beta_worth")["runs"]).items():
         for selection, allowed in (("best", 0.0), ("1se", 0.01)):
             differences = [np.array([run[selection] - run["default"] for run in own]) for own in by_set.values()]
             mean = np.mean([d.mean() for d in differences])
             error = error_of_mean([standard_error(d) for d in differences])
             target = f'{n_rows} rows: mean log loss of "{selection}" at most {allowed:g} above the default\'s'
-            verdicts.append(verdict(target, f"{mean:+.3f} ± {error:.3f}", bool(mean <= allowed)))
-    write("beta_worth", rows, command, runs, verdicts)
+            yield verdict(target, f"{mean:+.3f} ± {error:.3f}", bool(mean <= allowed))
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    parts = {"paths": paths, "winners": winners, "time": times, "worth": worth}
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=parts)
-    parts[parser.parse_args().part]()
+BETA_WORTH = Claim("beta_worth", worth_settings, worth_of_search, worth_rows, worth_verdicts, n_jobs=2)

@@ -1,18 +1,25 @@
 """What each default buys, and what the defaults do on problems on which they once went wrong.
 
-``python benchmarks/bench_defaults.py changes``: one default changed at a time, on the tuning sets alone. The defaults
-were chosen on these sets and on no other. A row is one change; its figures are geometric means over the sets of the
-ratios to the defaults on the same splits: of the log loss in classification, of exp(NLL) in regression.
-``python benchmarks/bench_defaults.py problems``: the defaults on the problems of generators.py, beside an oracle.
+`defaults`: one default changed at a time, on the tuning sets alone. The defaults were chosen on these sets and on no
+other. A row is one change; its figures are geometric means over the sets of the ratios to the defaults on the same
+splits: of the log loss in classification, of exp(NLL) in regression.
+`default_problems`: the defaults on the problems of generators.py, beside an oracle.
 """
 
-import argparse
 from functools import partial
 from operator import itemgetter
 
-import generators
 import numpy as np
-from datasets import (
+from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, RobustScaler
+
+from benchmarks import generators
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import (
     MADE_REGRESSION_SETS,
     MADE_SETS,
     TUNING_REGRESSION_SETS,
@@ -20,20 +27,11 @@ from datasets import (
     classification,
     regression,
 )
-from experiment import complete, verdict, write
-from scipy.stats import norm
-from scoring import classification as score_classification
-from scoring import means, probabilities, standard_error
-from scoring import regression as score_regression
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import average_precision_score
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, RobustScaler
-
+from benchmarks.scoring import classification as score_classification
+from benchmarks.scoring import means, probabilities, standard_error
+from benchmarks.scoring import regression as score_regression
 from skvib import VIBClassifier, VIBRegressor
 
-COMMAND = "python benchmarks/bench_defaults.py"
 CLASSIFICATION_SETS = *TUNING_SETS, *MADE_SETS
 REGRESSION_SETS = *TUNING_REGRESSION_SETS, *MADE_REGRESSION_SETS
 
@@ -123,7 +121,7 @@ def differences(runs, change, sets, measure):
     return np.array(means)
 
 
-def summary(runs, change):
+def effect(runs, change):
     """Geometric means over the sets of the ratios to the defaults, and standard errors of their logarithms."""
     row = {"change": change}
     measures = {"log_loss": lambda run: np.log(run["log_loss"]), "density": itemgetter("nll")}
@@ -141,10 +139,11 @@ def summary(runs, change):
     return row
 
 
-def changes():
-    runs = complete("defaults", f"{COMMAND} changes", run, list(settings()), n_jobs=2)
-    rows = [summary(runs, change) for change in CHANGES if change != "the defaults"]
-    write("defaults", rows, f"{COMMAND} changes", runs)
+def summary(runs):
+    return [effect(runs, change) for change in CHANGES if change != "the defaults"]
+
+
+DEFAULTS = Claim("defaults", settings, run, summary, n_jobs=2)
 
 
 # Problems
@@ -285,14 +284,4 @@ def problem_verdicts(rows):
     yield compare(target, "noisy mixtures", "log_loss", lambda ours, its: ours <= its, method=best)
 
 
-def problems():
-    runs = complete("default_problems", f"{COMMAND} problems", run_problem, list(problem_settings()), n_jobs=2)
-    rows = list(problem_rows(runs))
-    write("default_problems", rows, f"{COMMAND} problems", runs, [*problem_verdicts(rows)])
-
-
-if __name__ == "__main__":
-    parts = {"changes": changes, "problems": problems}
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=parts, nargs="?", default="changes")
-    parts[parser.parse_args().part]()
+DEFAULT_PROBLEMS = Claim("default_problems", problem_settings, run_problem, problem_rows, problem_verdicts, n_jobs=2)

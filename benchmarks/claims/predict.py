@@ -1,6 +1,6 @@
 """Time of predict_proba with 16 draws against MLPClassifier's, and of ``import skvib``.
 
-float32, the same hidden layers and threads. ``python benchmarks/bench_predict.py``
+float32, the same hidden layers and threads.
 """
 
 import statistics
@@ -10,11 +10,11 @@ import time
 import warnings
 
 import numpy as np
-from alternate import alternate
-from bench_fit import SETS, load
-from experiment import write
 from sklearn.neural_network import MLPClassifier
 
+from benchmarks.alternate import alternate
+from benchmarks.claim import Claim
+from benchmarks.claims.fit import SETS, load
 from skvib import VIBClassifier
 
 N_ROWS, N_CALLS = 10_000, 5  # calls in a row: the first may have to wake a core
@@ -52,17 +52,20 @@ def import_milliseconds(modules, n_runs=9):
     return 1000.0 * statistics.median(times)
 
 
-def main():
-    rows = []
+def settings():
     for n_threads in (1, 2):
-        for name in SETS:
-            result = alternate({make.__name__: (make, (name,)) for make in (skvib, mlp)}, n_threads, n_runs=25)
-            seconds = {f"{system}_seconds": result[system]["seconds"] for system in result}
-            rows.append({"set": name, "threads": n_threads, **seconds, "skvib_over_mlp": 1.0 / result["mlp"]["ratio"]})
-    loaded = "torch, sklearn.neural_network, sklearn.model_selection, sklearn.pipeline"
-    rows.append({"import": "skvib", "milliseconds_above_torch_and_scikit_learn": import_milliseconds(loaded)})
-    write("predict", rows, "python benchmarks/bench_predict.py")
+        yield from ({"set": name, "threads": n_threads} for name in SETS)
+    yield {"import": "skvib"}
 
 
-if __name__ == "__main__":
-    main()
+def run(**setting):
+    if "import" in setting:
+        loaded = "torch, sklearn.neural_network, sklearn.model_selection, sklearn.pipeline"
+        return {"milliseconds_above_torch_and_scikit_learn": import_milliseconds(loaded)}
+    tasks = {make.__name__: (make, (setting["set"],)) for make in (skvib, mlp)}
+    result = alternate(tasks, setting["threads"], n_runs=25)
+    seconds = {f"{system}_seconds": result[system]["seconds"] for system in result}
+    return {**seconds, "skvib_over_mlp": 1.0 / result["mlp"]["ratio"]}
+
+
+PREDICT = Claim("predict", settings, run, begins_anew=True)

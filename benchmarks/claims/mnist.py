@@ -4,20 +4,18 @@ VIBClassifier at several betas, and its twins: the same network without noise an
 the same epochs, batches, cosine schedule and average of weights. Learning rate, weight decay and dropout were chosen on
 5000 of the 60,000 training rows, by four candidates for each method. The budget of two cores cut the paper's 200 epochs
 to 60.
-``python benchmarks/bench_mnist.py``
 """
 
 import numpy as np
-from datasets import images
-from experiment import complete, verdict, write
 from scipy.stats import binomtest
-from scoring import probabilities, timed_fit
 from sklearn.metrics import log_loss
-from twin import Twin
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import images
+from benchmarks.scoring import probabilities, timed_fit
+from benchmarks.twin import Twin
 from skvib import VIBClassifier
 
-COMMAND = "python benchmarks/bench_mnist.py"
 EPOCHS, TUNING_EPOCHS, N_DRAWS, N_SEEDS = 60, 20, 12, 3
 N_TUNING = 55_000
 BETA, OTHER_BETAS = 1e-3, (1e-6, 1e-5, 1e-4, 1e-2, 1e-1)
@@ -140,24 +138,20 @@ def verdicts(rows):
         yield verdict(f"below the {twin} twin", measured, mine < found[twin]["error"])
 
 
-def main():
-    tuning = [
-        {"part": "tune", "method": method, "candidate": k, "beta": BETA if method == "VIB" else None, "seed": 0}
-        for method in PUBLISHED
-        for k in range(len(candidates(method)))
-    ]
-    tuned = complete("mnist", COMMAND, run, tuning, n_jobs=2)
+def tuning():
+    for method in PUBLISHED:
+        beta = BETA if method == "VIB" else None
+        for candidate in range(len(candidates(method))):
+            yield {"part": "tune", "method": method, "candidate": candidate, "beta": beta, "seed": 0}
+
+
+def tests(tuned):
+    """Of the candidates that are best in tuning."""
     fits = [("VIB", BETA, seed) for seed in range(N_SEEDS)]
     fits += [(twin, None, seed) for seed in range(N_SEEDS) for twin in ("deterministic", "dropout")]
     fits += [("VIB", beta, 0) for beta in OTHER_BETAS]
-    tests = [
-        {"part": "test", "method": method, "candidate": chosen(tuned, method), "beta": beta, "seed": seed}
-        for method, beta, seed in fits
-    ]
-    runs = complete("mnist", COMMAND, run, [*tuning, *tests], n_jobs=2)
-    rows = list(summary(runs))
-    write("mnist", rows, COMMAND, runs, [*verdicts(rows)])
+    for method, beta, seed in fits:
+        yield {"part": "test", "method": method, "candidate": chosen(tuned, method), "beta": beta, "seed": seed}
 
 
-if __name__ == "__main__":
-    main()
+MNIST = Claim("mnist", tuning, run, summary, verdicts, then=tests, n_jobs=2)

@@ -5,17 +5,11 @@ BetaSearchCV chooses beta and the kind of noise by three folds of the training r
 few, and long trainings cheap, the number of epochs, too.
 MLPRegressor, HistGradientBoostingRegressor and LinearRegression have no likelihood; theirs is that of a normal
 distribution with the variance of the residuals of 5-fold predictions on the training rows.
-``python benchmarks/bench_uci_regression.py``
 """
 
 import csv
-import sys
 
 import numpy as np
-from datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
-from experiment import complete, stored_result, verdict, write
-from scoring import regression as score
-from scoring import standard_error, timed_fit
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
@@ -24,9 +18,12 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
+from benchmarks.scoring import regression as score
+from benchmarks.scoring import standard_error, timed_fit
 from skvib import BetaSearchCV, VIBRegressor
 
-COMMAND = "python benchmarks/bench_uci_regression.py"
 N_SPLITS = 20
 GRID = {"beta": [1e-3, 1e-2, 3e-2, 1e-1, 3e-1], "noise": ["heteroscedastic", "homoscedastic"]}
 FEW, EPOCHS = 2000, {"max_iter": [150, 600], "n_iter_no_change": [100]}
@@ -79,7 +76,8 @@ def long_dropout(data):
     return np.array([(float(row["rmse_mc"]), -float(row["test_ll"])) for row in rows])
 
 
-def summary(runs, published, data):
+def of_set(runs, published, data):
+    """Rows of the methods that ran on all splits, and the published ones."""
     group = "tuning" if data in TUNING_REGRESSION_SETS else "confirming"
     bar = long_dropout(data)
     for method in METHODS:
@@ -100,6 +98,11 @@ def summary(runs, published, data):
         yield {"data": data, "group": group, "method": f"{method} (published)", **figures}
     means = dict(zip(("rmse", "nll"), bar.mean(axis=0).tolist(), strict=True))
     yield {"data": data, "group": group, "method": "MC dropout, grid search, long training (published)", **means}
+
+
+def summary(runs):
+    published = table_of_deep_ensembles()
+    return [row for data in UCI_REGRESSION_SETS for row in of_set(runs, published, data)]
 
 
 def verdicts(rows):
@@ -123,18 +126,12 @@ def counted(n_sets, lost):
     return f"{n_sets - len(lost)} of {n_sets}" + (f"; not {', '.join(lost)}" if lost else "")
 
 
-def main(methods):
-    wanted = [
-        {"data": data, "split": split, "method": method}
-        for method in methods
-        for data in UCI_REGRESSION_SETS
-        for split in range(N_SPLITS)
-    ]
-    complete("uci_regression", COMMAND, run, wanted, n_jobs=2)
-    runs, published = stored_result("uci_regression")["runs"], table_of_deep_ensembles()
-    rows = [row for data in UCI_REGRESSION_SETS for row in summary(runs, published, data)]
-    write("uci_regression", rows, COMMAND, runs, [*verdicts(rows)])
+def settings(*methods):
+    """Of these methods, or of all."""
+    for method in METHODS:
+        if not methods or method in methods:
+            for data in UCI_REGRESSION_SETS:
+                yield from ({"data": data, "split": split, "method": method} for split in range(N_SPLITS))
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:] or [*METHODS])
+UCI_REGRESSION = Claim("uci_regression", settings, run, summary, verdicts, n_jobs=2)

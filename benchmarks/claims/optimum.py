@@ -1,24 +1,23 @@
 """How near fits come to the optimum of D + beta R, what `alpha` adds to it, and what held-out rows say.
 
-``python benchmarks/bench_optimum.py optimum`` compares fits of all rows at the defaults with references of ten times
-the steps, the best of three step sizes: with the same `alpha`, and with none. All in nats.
-``python benchmarks/bench_optimum.py held_out now`` scores fits at the defaults on rows held out, at eight betas;
-with ``before`` in place of ``now`` and the PYTHONPATH of an older checkout it makes what is compared with (bec3e70).
+`optimum` compares fits of all rows at the defaults with references of ten times the steps, the best of three step
+sizes: with the same `alpha`, and with none. All in nats.
+`held_out` scores fits at the defaults on rows held out, at eight betas, beside those of older code (bec3e70), which are
+made in the root of its checkout by ``PYTHONPATH=<this checkout> python -m benchmarks held_out``.
 Both read vehicle and concrete from the folder that SKVIB_DATA names.
 """
 
-import argparse
+from pathlib import Path
 
 import numpy as np
-from datasets import classification, regression
-from experiment import complete, stored_result, verdict, write
-from scoring import error_of_mean, standard_error
 from sklearn.model_selection import train_test_split
 
+import skvib
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import classification, regression
+from benchmarks.scoring import error_of_mean, standard_error
 from skvib import VIBClassifier, VIBRegressor
-from skvib.nn.problem import unpriced
 
-COMMAND = "python benchmarks/bench_optimum.py"
 REGRESSION = "diabetes", "concrete"
 SETS = "wine", "breast_cancer", "vehicle", *REGRESSION, "digits"
 BETAS = 0.01, 0.1, 0.3
@@ -54,6 +53,9 @@ def optimum(data, beta, kind, step_size):
 
 def charged(fitted):
     """What `alpha` adds to the loss."""
+    # bec3e70 has none
+    from skvib.nn.problem import unpriced
+
     sizes = [int(np.prod(shape)) for _, shape in fitted._layout]
     parts = np.split(fitted._weights.astype(float), np.cumsum(sizes)[:-1])
     squares = sum(
@@ -100,24 +102,17 @@ def compare_with_references(runs):
             }
 
 
-def optima():
-    runs = complete("optimum", f"{COMMAND} optimum", optimum, list(optimum_settings()), n_jobs=2)
-    rows = list(compare_with_references(runs))
+def optimum_verdicts(rows):
     reached = [row["behind_reference"] <= row["allowed_behind"] for row in rows]
     of_alpha = [row["share_of_alpha"] <= row["allowed_share"] for row in rows if row["beta"] >= 0.1]
-    verdicts = [
-        verdict(
-            "D + beta R and what alpha charges within max(.02, 5 %) of ten times the steps",
-            f"{sum(reached)} of {len(rows)} sets and betas",
-            all(reached),
-        ),
-        verdict(
-            "alpha's share of D + beta R at most max(.05, 10 %) from beta = .1 on",
-            f"{sum(of_alpha)} of {len(of_alpha)} sets and betas",
-            all(of_alpha),
-        ),
-    ]
-    write("optimum", rows, f"{COMMAND} optimum", runs, verdicts)
+    for target, held in (
+        ("D + beta R and what alpha charges within max(.02, 5 %) of ten times the steps", reached),
+        ("alpha's share of D + beta R at most max(.05, 10 %) from beta = .1 on", of_alpha),
+    ):
+        yield verdict(target, f"{sum(held)} of {len(held)} sets and betas", all(held))
+
+
+OPTIMUM = Claim("optimum", optimum_settings, optimum, compare_with_references, optimum_verdicts, n_jobs=2)
 
 
 # Held out
@@ -131,7 +126,18 @@ def held_out(data, beta, repeat, code):
     return {"log_likelihood": float(fitted.log_likelihood_samples(X_test, y_test).mean())}
 
 
+def held_out_settings():
+    is_of_now = Path(skvib.__file__).parents[1] == Path(__file__).parents[2]
+    code = "now" if is_of_now else "before"
+    for data in SETS:
+        for beta in HELD_OUT_BETAS:
+            yield from ({"data": data, "beta": beta, "repeat": k, "code": code} for k in range(N_REPEATS))
+
+
 def compare_codes(runs):
+    """Once both have run."""
+    if {run["code"] for run in runs} != {"before", "now"}:
+        return
     cells = {(run["data"], run["beta"], run["repeat"], run["code"]): run["log_likelihood"] for run in runs}
     for data in SETS:
         for beta in HELD_OUT_BETAS:
@@ -143,6 +149,8 @@ def compare_codes(runs):
 
 
 def held_out_verdicts(rows):
+    if not rows:
+        return
     by_beta = {beta: [row for row in rows if row["beta"] == beta] for beta in HELD_OUT_BETAS}
     means = {beta: np.mean([row["gain"] for row in of]) for beta, of in by_beta.items()}
     errors = {beta: error_of_mean([row["standard_error"] for row in of]) for beta, of in by_beta.items()}
@@ -157,23 +165,4 @@ def held_out_verdicts(rows):
     yield verdict("better in the mean from beta = .03 on", ", ".join(found[beta] for beta in large), better)
 
 
-def held_outs(code):
-    wanted = [
-        {"data": data, "beta": beta, "repeat": repeat, "code": code}
-        for data in SETS
-        for beta in HELD_OUT_BETAS
-        for repeat in range(N_REPEATS)
-    ]
-    complete("held_out", f"{COMMAND} held_out", held_out, wanted, n_jobs=2)
-    runs = stored_result("held_out")["runs"]
-    if {run["code"] for run in runs} == {"before", "now"}:
-        rows = list(compare_codes(runs))
-        write("held_out", rows, f"{COMMAND} held_out", runs, [*held_out_verdicts(rows)])
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("optimum", "held_out"))
-    parser.add_argument("code", choices=("before", "now"), nargs="?", default="now")
-    given = parser.parse_args()
-    optima() if given.part == "optimum" else held_outs(given.code)
+HELD_OUT = Claim("held_out", held_out_settings, held_out, compare_codes, held_out_verdicts, n_jobs=2)

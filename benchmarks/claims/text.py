@@ -3,13 +3,9 @@
 SST-2 on its official split (trained without phrases), MR by 10 folds. Every method's options are those of the least log
 loss (LinearSVC: best accuracy) on the development rows of SST-2, whose sentences are taken out of MR. Matrices stay
 sparse; each run is in a process of its own, for its memory.
-``python benchmarks/bench_text.py``
 """
 
 import numpy as np
-from datasets import texts
-from experiment import complete, in_a_process_of_its_own, verdict, write
-from scoring import probabilities, timed_fit
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
@@ -17,9 +13,12 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import texts
+from benchmarks.processes import in_a_process_of_its_own
+from benchmarks.scoring import probabilities, timed_fit
 from skvib import VIBClassifier
 
-COMMAND = "python benchmarks/bench_text.py"
 SPLITS = {"SST-2": 1, "MR": 10}
 DEVELOPMENT = "SST-2, development"
 LINEAR = {"standardize": False, "hidden_layer_sizes": (), "alpha": 1.0, "max_iter": 20}
@@ -127,23 +126,17 @@ def verdicts(rows):
         yield verdict(f"{data}: faster than MLPClassifier", f"{ratio:.2f} of its time", ratio < 1)
 
 
-def main():
-    tuning = [
-        {"data": DEVELOPMENT, "split": 0, "method": method, "option": option}
-        for method, options in CANDIDATES.items()
-        for option in options
-    ]
-    tuned = complete("text", COMMAND, run, tuning)
-    tests = [
-        {"data": data, "split": split, "method": method, "option": chosen(tuned, method)}
-        for data, n_splits in SPLITS.items()
-        for split in range(n_splits)
-        for method in CANDIDATES
-    ]
-    runs = complete("text", COMMAND, run, [*tuning, *tests])
-    table = list(summary(runs))
-    write("text", table, COMMAND, runs, [*verdicts(table)])
+def tuning():
+    for method, options in CANDIDATES.items():
+        yield from ({"data": DEVELOPMENT, "split": 0, "method": method, "option": option} for option in options)
 
 
-if __name__ == "__main__":
-    main()
+def tests(tuned):
+    """Of the options that are best in tuning."""
+    for data, n_splits in SPLITS.items():
+        for split in range(n_splits):
+            for method in CANDIDATES:
+                yield {"data": data, "split": split, "method": method, "option": chosen(tuned, method)}
+
+
+TEXT = Claim("text", tuning, run, summary, verdicts, then=tests, n_jobs=1)

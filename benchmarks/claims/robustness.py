@@ -4,25 +4,24 @@ Networks of (256, 256) on digits and on at most 10,000 rows of MNIST. Every meth
 noisy) training rows: by three folds up to 200 rows, on a fifth held out beyond. Nothing was chosen on foreign rows. The
 temperature and the ensemble are those of the twin with tuned weight decay; the temperature is fitted on a fifth of the
 rows, which it does not train on. With wrong labels in training, the log loss is that of the true labels of the test
-rows, and beside it that of labels as wrong as in training. ``python benchmarks/bench_robustness.py``
+rows, and beside it that of labels as wrong as in training.
 """
 
 import numpy as np
 import torch
-from datasets import images
-from experiment import complete, verdict, write
-from scoring import probabilities, standard_error
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, StratifiedShuffleSplit, train_test_split
 from torch import nn
-from twin import Twin
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import images
+from benchmarks.scoring import probabilities, standard_error
+from benchmarks.twin import Twin
 from skvib import VIBClassifier, outlier_scores
 
-COMMAND = "python benchmarks/bench_robustness.py"
 N_SEEDS = 5
 SIZES = (50, 100, 200, 500, 1000)
 # rows with wrong labels in part, and their shares; MNIST has fewer to stay within the budget
@@ -276,11 +275,4 @@ def settings():
             yield from ({"data": data, "kind": "wrong labels", "level": s, "seed": seed} for s in NOISY[data][1])
 
 
-def main():
-    runs = complete("robustness", COMMAND, run, list(settings()), n_jobs=2)
-    rows = [*summary(runs)]
-    write("robustness", rows, COMMAND, runs, [*verdicts(rows)])
-
-
-if __name__ == "__main__":
-    main()
+ROBUSTNESS = Claim("robustness", settings, run, summary, verdicts, n_jobs=2)

@@ -1,35 +1,32 @@
 """Time of a fit: skvib against MLPClassifier, skorch and a bare torch loop.
 
-``python benchmarks/bench_fit.py epochs``: as many epochs for all. float32 everywhere, the same hidden layers, batch
-size, epochs and threads; no early stopping. All VIB networks have the same latent size; MLPClassifier has no such
-layer.
-``python benchmarks/bench_fit.py whole``: whole fits at the defaults of VIBClassifier, beside MLPClassifier of the same
-widths with early stopping, in turns, in processes of their own; and the log loss of test rows.
+`fit`: as many epochs for all. float32 everywhere, the same hidden layers, batch size, epochs and threads; no early
+stopping. All VIB networks have the same latent size; MLPClassifier has no such layer.
+`fit_whole`: whole fits at the defaults of VIBClassifier, beside MLPClassifier of the same widths with early stopping,
+in turns, in processes of their own; and the log loss of test rows.
 """
 
-import argparse
 import time
 import warnings
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
-from alternate import alternate
-from experiment import complete_parts, in_a_process_of_its_own, stored_result, verdict, write
-from generators import many_rows
-from scoring import classification
 from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
+from benchmarks.alternate import alternate
+from benchmarks.claim import Claim, verdict
+from benchmarks.generators import many_rows
+from benchmarks.processes import in_a_process_of_its_own
+from benchmarks.scoring import classification
 from skvib import VIBClassifier
 
 # name: hidden layers, latent size, batch size, epochs
 SETS = {"iris": ((100,), 8, 150, 200), "digits": ((128, 128), 32, 200, 30), "20k x 40": ((256, 256), 32, 200, 4)}
 BETA, LEARNING_RATE = 1e-3, 1e-3
-COMMAND = "python benchmarks/bench_fit.py"
 
 
 def load(name):
@@ -137,17 +134,19 @@ def skorch(name):
     return timed(lambda: network.fit(X, y))
 
 
-def epochs():
-    rows = []
+def settings():
     for n_threads in (1, 2):
-        for name in SETS:
-            tasks = {make.__name__: (make, (name,)) for make in (skvib, mlp, bare_torch, skorch)}
-            result = alternate(tasks, n_threads)
-            row = {"set": name, "threads": n_threads, "skvib_seconds": result["skvib"]["seconds"]}
-            for rival in ("mlp", "bare_torch", "skorch"):
-                row[f"skvib_over_{rival}"] = 1.0 / result[rival]["ratio"]
-            rows.append(row)
-    write("fit", rows, f"{COMMAND} epochs")
+        yield from ({"set": name, "threads": n_threads} for name in SETS)
+
+
+def run(set, threads):
+    tasks = {make.__name__: (make, (set,)) for make in (skvib, mlp, bare_torch, skorch)}
+    result = alternate(tasks, threads)
+    ratios = {f"skvib_over_{rival}": 1.0 / result[rival]["ratio"] for rival in ("mlp", "bare_torch", "skorch")}
+    return {"skvib_seconds": result["skvib"]["seconds"], **ratios}
+
+
+FIT = Claim("fit", settings, run, begins_anew=True)
 
 
 # Whole fits
@@ -172,9 +171,9 @@ def whole_fit(name, method):
     return {"seconds": figures["seconds"], "epochs": int(model.n_iter_), "log_loss": figures["log_loss"]}
 
 
-def compare_whole(name):
+def compare_whole(set):
     methods = "VIBClassifier", "MLPClassifier"
-    runs = [{m: in_a_process_of_its_own(whole_fit, name, m) for m in methods} for _ in range(WHOLE[name])]
+    runs = [{m: in_a_process_of_its_own(whole_fit, set, m) for m in methods} for _ in range(WHOLE[set])]
     ratio = np.median([run["VIBClassifier"]["seconds"] / run["MLPClassifier"]["seconds"] for run in runs])
     for method in methods:
         seconds = float(np.median([run[method]["seconds"] for run in runs]))
@@ -182,22 +181,17 @@ def compare_whole(name):
         yield {"method": method, "pairs": len(runs), **runs[0][method], "seconds": seconds, "seconds_over_mlp": over}
 
 
-def whole():
-    complete_parts("fit_whole", f"{COMMAND} whole", "set", {name: partial(compare_whole, name) for name in WHOLE})
-    rows = stored_result("fit_whole")["rows"]
-    verdicts = []
+def whole_settings():
+    return [{"set": name} for name in WHOLE]
+
+
+def whole_verdicts(rows):
     for name in WHOLE:
         if name.endswith("five classes"):
             ours, theirs = (row for row in rows if row["set"] == name)
             losses = f"log loss {ours['log_loss']:.3f}, MLPClassifier {theirs['log_loss']:.3f}"
-            is_met = ours["seconds_over_mlp"] <= 2.5
             target = f"{name}: at most 2.5 times MLPClassifier's time"
-            verdicts.append(verdict(target, f"{ours['seconds_over_mlp']:.2f}; {losses}", is_met))
-    write("fit_whole", rows, f"{COMMAND} whole", verdicts=verdicts)
+            yield verdict(target, f"{ours['seconds_over_mlp']:.2f}; {losses}", ours["seconds_over_mlp"] <= 2.5)
 
 
-if __name__ == "__main__":
-    parts = {"epochs": epochs, "whole": whole}
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=parts)
-    parts[parser.parse_args().part]()
+FIT_WHOLE = Claim("fit_whole", whole_settings, compare_whole, verdicts=whole_verdicts)

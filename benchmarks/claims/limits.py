@@ -3,16 +3,14 @@
 The loss of a fit is D + beta R; its excess is that over the least H(Y|T) + beta I(X;T) of any code T. For discrete X
 the excess is split in two: beta KL(q(z) || N(0, I)), which is what the rate pays above I(X;Z) since the code's own
 marginal is not the prior, and the remainder, which is that of the network. All in nats.
-``python benchmarks/bench_limits.py``
 """
 
 import numpy as np
-from experiment import complete, verdict, write
 from scipy.special import logsumexp
 
+from benchmarks.claim import Claim, verdict
 from skvib import VIBClassifier, VIBRegressor, gaussian_limit
 
-COMMAND = "python benchmarks/bench_limits.py"
 BETAS = 0.03, 0.1, 0.3, 0.5, 0.8
 DISCRETE_BETAS = 0.01, 0.03, 0.1, 0.3, 0.5
 TABLES = "4 x 3", "8 x 3", "16 x 8", "16 x 4, near deterministic"
@@ -117,23 +115,23 @@ def run(kind, problem, beta):
     return gaussian(problem, beta) if kind == "Gaussian" else discrete(problem, beta)
 
 
-def main():
-    problems = ("whitened", "condition 100", "two targets, condition 10")
-    wanted = [{"kind": "Gaussian", "problem": p, "beta": beta} for p in problems for beta in BETAS]
-    wanted += [{"kind": "discrete", "problem": p, "beta": beta} for p in TABLES for beta in DISCRETE_BETAS]
-    runs = complete("limits", COMMAND, run, wanted, n_jobs=2)
-    farthest = max(abs(run["excess"]) for run in runs if run["kind"] == "Gaussian")
-    verdicts = [
-        verdict("within .01 nats of the Gaussian IB at every beta", f"{farthest:.4f} nats at worst", farthest <= 0.01)
-    ]
-    discrete = [run for run in runs if run["kind"] == "discrete"]
-    worst = max(discrete, key=lambda run: run["excess"])
+def settings():
+    for problem in ("whitened", "condition 100", "two targets, condition 10"):
+        yield from ({"kind": "Gaussian", "problem": problem, "beta": beta} for beta in BETAS)
+    for problem in TABLES:
+        yield from ({"kind": "discrete", "problem": problem, "beta": beta} for beta in DISCRETE_BETAS)
+
+
+def verdicts(rows):
+    farthest = max(abs(row["excess"]) for row in rows if row["kind"] == "Gaussian")
+    target = "within .01 nats of the Gaussian IB at every beta"
+    yield verdict(target, f"{farthest:.4f} nats at worst", farthest <= 0.01)
+    of_tables = [row for row in rows if row["kind"] == "discrete"]
+    worst = max(of_tables, key=lambda row: row["excess"])
     found = f"at most {worst['excess']:.3f} nats, of which {worst['of_the_prior']:.3f} are the prior's price"
-    is_above = min(run["remainder"] for run in discrete) > -1e-3
+    is_above = min(row["remainder"] for row in of_tables) > -1e-3
     target = f"no code more than .001 below the discrete IB of {len(TABLES)} tables; distance split"
-    verdicts.append(verdict(target, found, is_above))
-    write("limits", runs, COMMAND, runs, verdicts)
+    yield verdict(target, found, is_above)
 
 
-if __name__ == "__main__":
-    main()
+LIMITS = Claim("limits", settings, run, list, verdicts, n_jobs=2)

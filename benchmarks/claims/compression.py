@@ -3,14 +3,10 @@
 Standardised rows; the official split where there is one, else the first three of five folds. VIBClassifier, the
 deterministic bottleneck (its twin without noise and rate) and the autoencoder have the same widths, epochs and
 validation rows. NCA learns from at most 2000 rows; LDA ends at one dimension less than there are classes, PLS at the
-number of features. ``python benchmarks/bench_compression.py``
+number of features.
 """
 
 import numpy as np
-from bench_tabular import group_of, splits
-from datasets import classification
-from experiment import complete, verdict, write
-from scoring import means, timed_fit
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.decomposition import PCA
@@ -21,11 +17,14 @@ from sklearn.neighbors import KNeighborsClassifier, NeighborhoodComponentsAnalys
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from twin import Autoencoder, Twin
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.claims.tabular import group_of, splits
+from benchmarks.datasets import classification
+from benchmarks.scoring import means, timed_fit
+from benchmarks.twin import Autoencoder, Twin
 from skvib import VIBClassifier
 
-COMMAND = "python benchmarks/bench_compression.py"
 SETS = ("digits", "vehicle", "letter", "satimage", "pendigits", "spambase", "churn", "mfeat_factors", "breast_cancer")
 DIMENSIONS = (2, 4, 8, 16, 32)
 FEW = 8
@@ -173,11 +172,4 @@ def verdicts(rows):
     )
 
 
-def main():
-    runs = complete("compression", COMMAND, run, list(settings()), n_jobs=2)
-    rows = list(summary(runs))
-    write("compression", rows, COMMAND, runs, [*verdicts(rows)])
-
-
-if __name__ == "__main__":
-    main()
+COMPRESSION = Claim("compression", settings, run, summary, verdicts, n_jobs=2)

@@ -4,7 +4,6 @@ Two hidden layers of 256, 100 float32 columns, two classes, batches of 200, no v
 latent layer. Each run is in a process of its own, in turn with its rival. The floor of a fit is the larger of its
 FLOPs at the rate of a product of 1000 x 1000 matrices, and of its bytes (weights, their gradients, moments and average:
 twelve passes a step) at a copy's rate. ``partial_fit`` takes blocks of 10,000 rows of a file through ``np.memmap``.
-``python benchmarks/bench_scaling.py``
 """
 
 import tempfile
@@ -14,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiment import complete, in_a_process_of_its_own, verdict, write
-from scoring import timed_fit
 from sklearn.neural_network import MLPClassifier
 from sklearn.utils.parallel import Parallel, delayed
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.processes import in_a_process_of_its_own
+from benchmarks.scoring import timed_fit
 from skvib import VIBClassifier, fit_together
 
-COMMAND = "python benchmarks/bench_scaling.py"
 HIDDEN, BATCH, N_COLUMNS, N_REPEATS, BLOCK = (256, 256), 200, 100, 2, 10_000
 EPOCHS = {1000: 50, 10_000: 20, 100_000: 4, 1_000_000: 1}
 VARIED = {
@@ -170,11 +169,4 @@ def verdicts(rows):
     yield verdict("on a GPU, a fit at least 5 times as fast as skorch's", "no GPU could be had", None)
 
 
-def main():
-    runs = complete("scaling", COMMAND, run, list(settings()))
-    rows = list(summary(runs))
-    write("scaling", rows, COMMAND, runs, [*verdicts(rows)])
-
-
-if __name__ == "__main__":
-    main()
+SCALING = Claim("scaling", settings, run, summary, verdicts, n_jobs=1)

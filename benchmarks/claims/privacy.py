@@ -4,23 +4,21 @@ Membership by LiRA (Carlini et al. 2022, online): 17 models, each trained on a r
 turn is the target, and the other 16 are its shadow models. A larger beta also trains longer before its validation rows
 stop it, so all is shown for trainings of all epochs, too. The attribute is the sex of adult, which is not among the
 inputs; an attacker knows it of 5000 training rows, and learns it from their mean codes or from a draw of them.
-``python benchmarks/bench_privacy.py``
 """
 
 from itertools import product
 
 import numpy as np
-from datasets import classification
-from experiment import complete, verdict, write
 from scipy.stats import norm
-from scoring import means, standard_error
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score, roc_curve
 from sklearn.utils.parallel import Parallel, delayed
 
+from benchmarks.claim import Claim, verdict
+from benchmarks.datasets import classification
+from benchmarks.scoring import means, standard_error
 from skvib import VIBClassifier, fit_together
 
-COMMAND = "python benchmarks/bench_privacy.py"
 BETAS = (0.0, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 N_SHADOWS = 16
 POOLS = {"digits": 1797, "vehicle": 846, "credit-g": 1000, "letter": 4000, "phoneme": 4000}
@@ -123,11 +121,4 @@ def verdicts(rows):
         yield verdict(f"{of}: {target}", measured, share <= 0.5)
 
 
-def main():
-    runs = complete("privacy", COMMAND, run, list(settings()), n_jobs=2)
-    rows = list(summary(runs))
-    write("privacy", rows, COMMAND, runs, [*verdicts(rows)])
-
-
-if __name__ == "__main__":
-    main()
+PRIVACY = Claim("privacy", settings, run, summary, verdicts, n_jobs=2)

@@ -1,16 +1,12 @@
-"""Are the measures right and fast? Bounds and planes against closed forms, irrelevant features, a million rows.
-
-    python benchmarks/bench_information.py
-
-Each part is kept in results/information.json as it ends; parts that are there are not run again.
-"""
+"""Are the measures right and fast? Bounds and planes against closed forms, irrelevant features, a million rows."""
 
 import resource
 import time
 
 import numpy as np
-from experiment import complete_parts, in_a_process_of_its_own
 
+from benchmarks.claim import Claim
+from benchmarks.processes import in_a_process_of_its_own
 from skvib import (
     VIBClassifier,
     VIBRegressor,
@@ -21,8 +17,6 @@ from skvib import (
     mutual_information,
     outlier_scores,
 )
-
-COMMAND = "python benchmarks/bench_information.py"
 
 
 class GaussianCode:
@@ -108,6 +102,15 @@ def measure(name):
     return {"seconds": seconds, "mebibytes_added": added / 1024}
 
 
-if __name__ == "__main__":
-    parts = {part.__name__: part for part in (million, bounds, features, plane)}
-    complete_parts("information", COMMAND, "part", parts)
+PARTS = {part.__name__: part for part in (bounds, features, plane, million)}
+
+
+def settings():
+    return [{"part": part} for part in PARTS]
+
+
+def run(part):
+    return PARTS[part]()
+
+
+INFORMATION = Claim("information", settings, run)

@@ -1,0 +1,1 @@
+"""Benchmarks of skvib: `claims`, what they have in common, and their `results`."""
