@@ -24,7 +24,7 @@ class Claim:
     `settings()` lists the arguments of the runs, `then(runs)` those of more that depend on the first. `run(**setting)`
     returns figures, `summary(runs)` the rows of the table, `verdicts(rows)` the verdicts. Without a summary, `run`
     returns rows itself, and no more is kept. One process works with all CPUs as threads, or `n_jobs` processes with one
-    each; without `n_jobs`, runs see to their threads themselves.
+    each; without `n_jobs`, runs see to their threads themselves. Where `begins_anew`, nothing stored counts.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Claim:
             runs = self._completed([*settings, *self.then(runs)])
         tables = self.tables(runs)
         _save(self.path, {**stored_result(self.name), self._kept: runs, **tables})
-        for row in (*tables.get("rows", ()), *tables.get("verdicts", ())):
+        for row in (*tables["rows"], *tables.get("verdicts", ())):
             print(*map(_short, row.items()))
 
     def tables(self, runs):
@@ -90,7 +90,7 @@ class Claim:
         return [run for at in {**wanted, **done} for run in done[at]]
 
     def _finished(self, settings):
-        """(setting, its figures, one dict or more) as they come."""
+        """Each setting and the list of its figures, as they come."""
         n_threads = self._n_threads
         if n_threads:
             names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
