@@ -126,9 +126,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if validation is not None:
             held_out = self._given(rows, validation)
         settings = self._settings(device, rows, held_out, incremental)
+        self._stops_on_validation = settings.stop_on == "validation"
         training = self._trained(self._problem(rows, held_out, continues, monitor), settings)
         self._take(training, continues, keeps_state=incremental or self.warm_start)
-        self._stops_on_validation = settings.stop_on == "validation"
         entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
         warn_of_training(self, training, settings, entropy)
 

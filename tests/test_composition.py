@@ -241,6 +241,27 @@ def test_callbacks_see_every_epoch_and_a_fitted_estimator(iris):
     np.testing.assert_array_equal(recorder.fitted.predict_proba(X), model.predict_proba(X))
 
 
+class Reader(Recorder):
+    """A callback that reads what an estimator says of its training, after each epoch."""
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        if context.task_name == "epoch":
+            self.events.append((fitted_estimator.n_iter_, fitted_estimator.best_loss_))
+        return False
+
+
+@needs_callbacks
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_the_estimator_of_an_epoch_answers_for_it(early_stopping, iris):
+    reader = Reader()
+    model = VIBClassifier(**FAST, early_stopping=early_stopping)
+    model = model.set_params(max_iter=3).set_callbacks(reader).fit(*iris)
+    read = [event for event in reader.events if isinstance(event, tuple)]
+    assert [epoch for epoch, _ in read] == [1, 2, 3]
+    best = [None] * 3 if early_stopping else np.minimum.accumulate(model.loss_curve_).tolist()
+    assert [loss for _, loss in read] == best
+
+
 @needs_callbacks
 @pytest.mark.parametrize("estimator_class", [VIBClassifier, VIBRegressor])
 def test_a_callback_stops_the_fit(estimator_class, iris):

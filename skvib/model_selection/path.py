@@ -9,9 +9,10 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from skvib.base import BaseVIB, train_problems
+from skvib.base import BaseVIB
 from skvib.information.estimates import best_and_compressed, values_and_errors, weighted_mean
 from skvib.information.mutual import target_information
+from skvib.model_selection.variants import OverBetas, training_at
 from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import fit_at
@@ -19,50 +20,6 @@ from skvib.rows import rows_of, take, targets_array
 from skvib.wrapped import unwrapped
 
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
-
-
-class PathTraining:
-    """Stands in for `train_problems`: trains what one fit asks for at all betas, and answers with that fit's own.
-
-    Attributes
-    ----------
-    problem, settings
-        What was asked for last.
-    trainings : list of Training
-        What came of it: one for all betas, or one for each.
-    """
-
-    def __init__(self, betas, method="amortized"):
-        self.betas, self.method = tuple(betas), method
-        self.train = train_problems.get()
-
-    def __enter__(self):
-        self.token = train_problems.set(self)
-        return self
-
-    def __exit__(self, *exception):
-        train_problems.reset(self.token)
-
-    def __call__(self, problems, settings):
-        (problem,) = problems
-        (own,) = problem.betas
-        if own not in self.betas or problem.start is not None:
-            return self.train(problems, settings)
-        self.problem, self.settings = problem, settings
-        watched = tuple(problem.monitors[0] if problem.monitors and beta == own else None for beta in self.betas)
-        if self.method == "amortized":
-            asked = [replace(problem, betas=self.betas, monitors=watched)]
-        else:
-            pairs = zip(self.betas, watched, strict=True)
-            asked = [replace(problem, betas=(beta,), monitors=(monitor,)) for beta, monitor in pairs]
-        self.trainings = self.train(asked, settings)
-        return [training_at(self.trainings, own)]
-
-
-def training_at(trainings, beta):
-    """The training of a path at one of its betas; None if it has none there."""
-    found = [training.at(beta) for training in trainings if beta in training.betas]
-    return found[0] if found else None
 
 
 def beta_path(
@@ -148,7 +105,7 @@ def beta_path(
     prepare, _ = unwrapped(estimator)
     inputs_val = None if X_val is None else prepare(X_val)
     validation = {"X_val": inputs_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
-    with PathTraining(betas, method) as trained:
+    with OverBetas(betas, method) as trained:
         vib.fit(inputs, targets, sample_weight, **validation)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
@@ -214,7 +171,7 @@ class BetaPath:
     ----------
     estimator : VIBClassifier, VIBRegressor or Pipeline that ends in one
         With its preprocessing fitted.
-    trained : PathTraining
+    trained : OverBetas
         What was trained, for which problem.
     rows : tuple of X, y and sample_weight
         Those that the path is evaluated on.

@@ -1,0 +1,39 @@
+"""Variants of one fit's problem, trained together."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from skvib import VIBClassifier
+from skvib.model_selection.variants import OverBetas, OverSeeds
+from skvib.nn.trainer import train
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+MODEL = VIBClassifier(hidden_layer_sizes=(8,), latent_dim=2, max_iter=5, early_stopping=False, random_state=0)
+
+
+def test_networks_over_seeds_are_those_of_their_own_fits(iris):
+    with OverSeeds(3) as variants:
+        MODEL.fit(*iris)
+    assert len({training.fits[0].weights.numpy().tobytes() for training in variants.trainings}) == 3
+    for k, training in enumerate(variants.trainings):
+        alone = replace(variants.problem, seed=variants.problem.seed + k)
+        (expected,) = train([alone], variants.settings)
+        np.testing.assert_allclose(training.fits[0].weights, expected.fits[0].weights, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["amortized", "exact"])
+def test_the_fit_that_asks_gets_its_own_variant(method, iris):
+    with OverBetas((1e-3, 3e-3, 1e-1), method) as variants:
+        model = MODEL.fit(*iris)
+    assert len(variants.trainings) == {"amortized": 1, "exact": 3}[method]
+    own = [training.at(3e-3) for training in variants.trainings if 3e-3 in training.betas]
+    np.testing.assert_array_equal(model._weights, own[0].fits[0].weights)
+
+
+def test_what_is_no_variant_is_trained_as_it_is(iris):
+    expected = MODEL.fit(*iris)._weights
+    with OverBetas((0.5, 1.0)) as variants:
+        np.testing.assert_array_equal(MODEL.fit(*iris)._weights, expected)
+    assert not hasattr(variants, "trainings")
