@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from models import MEDIUM, QUICK
 from scipy import sparse
 from sklearn.datasets import load_digits, make_classification, make_multilabel_classification
 from sklearn.ensemble import VotingClassifier
@@ -11,13 +12,7 @@ from sklearn.metrics import log_loss
 
 from skvib import VIBClassifier, mutual_information
 
-FAST = {
-    "hidden_layer_sizes": (32,),
-    "latent_dim": 4,
-    "max_iter": 40,
-    "learning_rate_init": 1e-2,
-    "random_state": 0,
-}
+FAST = MEDIUM | QUICK | {"max_iter": 40}
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,14 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from models import PLAIN, QUICK, TINY
 from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import skvib.model_selection.grouping
 from skvib import BetaSearchCV, VIBClassifier, fit_together
 
-FAST = {
-    "hidden_layer_sizes": (8,),
-    "latent_dim": 2,
-    "max_iter": 40,
-    "learning_rate_init": 1e-2,
-    "random_state": 0,
-    "early_stopping": False,
-    "ema_decay": 0.0,
-}
+FAST = TINY | QUICK | PLAIN | {"max_iter": 40}
 GRID = {"beta": [1e-4, 1e-3, 1e-2]}
 
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from models import QUICK, SMALL
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor
@@ -31,13 +32,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from skvib import VIBClassifier, VIBRegressor
 
-FAST = {
-    "hidden_layer_sizes": (16,),
-    "latent_dim": 3,
-    "max_iter": 30,
-    "learning_rate_init": 1e-2,
-    "random_state": 0,
-}
+FAST = SMALL | QUICK | {"max_iter": 30}
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from models import SMALL
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -31,7 +32,7 @@ from skvib import (
     one_standard_error,
 )
 
-FAST = {"hidden_layer_sizes": (16,), "latent_dim": 4, "max_iter": 30, "random_state": 0}
+FAST = SMALL | {"latent_dim": 4, "max_iter": 30}
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from models import SMALL
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
@@ -12,7 +13,7 @@ from skvib import VIBClassifier, VIBRegressor
 from skvib.holdout import held_out_weights
 from skvib.rows import collapse
 
-FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 10, "random_state": 0}
+FAST = SMALL | {"max_iter": 10}
 
 
 def collapsed(X, y, weights=None):

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import torch
+from models import MEDIUM
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
@@ -34,7 +35,7 @@ from skvib import (
     outlier_scores,
 )
 
-FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 40, "random_state": 0}
+FAST = MEDIUM | {"max_iter": 40}
 
 
 class LinearGaussianCode:

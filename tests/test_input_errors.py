@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from models import TINY
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
@@ -12,7 +13,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from skvib import VIBClassifier, VIBRegressor
 from skvib.base import train_problems
 
-FAST = {"hidden_layer_sizes": (8,), "latent_dim": 2, "max_iter": 3, "random_state": 0}
+FAST = TINY | {"max_iter": 3}
 both = pytest.mark.parametrize(
     "estimator", [VIBClassifier(**FAST), VIBRegressor(**FAST)], ids=lambda e: type(e).__name__
 )

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from models import MEDIUM
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, make_friedman1
@@ -13,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skvib import VIBClassifier, VIBRegressor, beta_path
 
-FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "early_stopping": False, "random_state": 0}
+FAST = MEDIUM | {"max_iter": 60, "early_stopping": False}
 
 
 @pytest.fixture(scope="module")

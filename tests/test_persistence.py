@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+from models import SMALL
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
@@ -16,7 +17,7 @@ from skvib import VIBClassifier, VIBRegressor
 from skvib.nn.problem import resolve_device
 
 STORED = Path(__file__).parent / "stored"
-FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 5, "random_state": 0}
+FAST = SMALL | {"max_iter": 5}
 both = pytest.mark.parametrize(
     "estimator", [VIBClassifier(**FAST), VIBRegressor(**FAST)], ids=lambda e: type(e).__name__
 )

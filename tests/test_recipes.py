@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from models import MEDIUM
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_poisson_deviance
 from test_objective import assert_gradients_agree, make_batch, make_network
@@ -15,7 +16,7 @@ from skvib import BetaSearchCV, beta_path, feature_information, latent_informati
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 
 DOCS = Path(__file__).parents[1] / "docs"
-FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 40, "random_state": 0}
+FAST = MEDIUM | {"max_iter": 40}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from models import MEDIUM
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import make_regression
@@ -11,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from skvib import VIBRegressor
 from skvib.regressor import mixture_quantiles
 
-FAST = {"hidden_layer_sizes": (32,), "latent_dim": 4, "max_iter": 60, "random_state": 0}
+FAST = MEDIUM | {"max_iter": 60}
 
 
 def test_a_smooth_function_is_learned(diabetes):

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import sklearn
+from models import QUICK, SMALL
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -19,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, fit_together, one_standard_error
 from skvib.model_selection.choice import log_likelihood_score
 
-FAST = {"hidden_layer_sizes": (16,), "latent_dim": 3, "max_iter": 30, "learning_rate_init": 1e-2, "random_state": 0}
+FAST = SMALL | QUICK | {"max_iter": 30}
 GRID = {"beta": [1e-4, 1e-2, 1.0]}
 
 

@@ -13,6 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from models import PLAIN, QUICK, TINY
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
@@ -37,15 +38,7 @@ from sklearn.preprocessing import StandardScaler
 import skvib.model_selection.grouping
 from skvib import VIBClassifier, VIBRegressor, fit_together
 
-FAST = {
-    "hidden_layer_sizes": (8,),
-    "latent_dim": 2,
-    "max_iter": 20,
-    "learning_rate_init": 1e-2,
-    "random_state": 0,
-    "early_stopping": False,
-    "ema_decay": 0.0,
-}
+FAST = TINY | QUICK | PLAIN | {"max_iter": 20}
 BETAS = [1e-3, 1e-2, 1e-1]
 
 
