@@ -97,32 +97,32 @@ def settings_of(estimator, architecture, device, has_validation):
     if estimator.early_stopping and has_validation:
         stop_on = "validation"
     schedule = estimator.learning_rate
+    schedule = SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule)
+    return replace(_settings(estimator, architecture, device), schedule=schedule, stop_on=stop_on)
+
+
+def settings_of_a_piece(estimator, architecture, device, n_rows):
+    """How a piece of a stream trains: for one epoch at a constant rate, without an average."""
+    step_size = step_size_of(estimator, n_rows)
+    return replace(_settings(estimator, architecture, device), max_iter=1, learning_rate_init=step_size, ema_decay=0.0)
+
+
+def _settings(estimator, architecture, device):
+    """At a constant rate, to the end."""
     architecture = Architecture(**architecture)
     check_memory(architecture, estimator.latent_dim, device)
     return Settings(
         architecture=architecture,
         max_iter=estimator.max_iter,
         learning_rate_init=float(estimator.learning_rate_init),
-        schedule=SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule),
+        schedule=SCHEDULES["constant"],
         beta_warmup=float(estimator.beta_warmup),
         ema_decay=float(estimator.ema_decay),
         n_train_draws=estimator.n_train_draws,
         n_predict_draws=estimator.n_predict_draws,
-        stop_on=stop_on,
+        stop_on=None,
         tol=float(estimator.tol),
         n_iter_no_change=estimator.n_iter_no_change,
         device=device,
         product_dtype=getattr(torch, estimator.autocast) if estimator.autocast else None,
-    )
-
-
-def settings_of_a_piece(estimator, architecture, device, n_rows):
-    """How a piece of a stream trains: for one epoch at a constant rate, without an average."""
-    return replace(
-        settings_of(estimator, architecture, device, has_validation=False),
-        max_iter=1,
-        learning_rate_init=step_size_of(estimator, n_rows),
-        schedule=SCHEDULES["constant"],
-        ema_decay=0.0,
-        stop_on=None,
     )
