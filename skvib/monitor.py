@@ -28,7 +28,7 @@ def fit_monitor(estimator, X, y, sample_weight):
 class FitMonitor:
     """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent.
 
-    `model` is the working copy of the estimator, set once it knows its data.
+    `model` is the working copy of the estimator, set before it trains.
     """
 
     def __init__(self, estimator, X, y, sample_weight):

@@ -272,10 +272,12 @@ def test_twins_are_not_drawn_against_each_other():
     assert LatentDisplay(mu[:, :2], sigma[:, :2], rates=rates[:2]).dimensions_ == (0, 1)
 
 
-def test_without_rates_the_first_dimensions_that_differ_are_drawn():
-    mu = np.random.default_rng(0).normal(size=(50, 3))
-    mu[:, 1] = 0.9 * mu[:, 0]
-    assert LatentDisplay(mu, np.full_like(mu, 0.5)).dimensions_ == (0, 2)
+def test_without_rates_the_dimensions_of_the_clearest_signal_are_drawn(ax):
+    mu = np.random.default_rng(0).normal(size=(50, 4)) * [0.01, 0.1, 2.0, 3.0]
+    display = LatentDisplay(mu, np.full_like(mu, 0.1))
+    assert display.dimensions_ == (2, 3)
+    del display.rates  # as a pickle of before has it
+    assert display.plot(ax=ax).dimensions_ == (2, 3)
 
 
 def test_the_plane_of_one_pipeline_is_a_point(model, halves, ax):

@@ -30,6 +30,7 @@ class Counts(Target):
     """Counts, which are not scaled; a row of y has this shape."""
 
     likelihood = "poisson"
+    n_rows_to_hold_out = 20
 
     def __init__(self, shape):
         self.shape, self.n_outputs = shape, int(np.prod(shape, dtype=int))

@@ -26,7 +26,7 @@ class LatentDisplay:
     y : ndarray of shape (n_samples,), default=None
         Labels or numbers to colour by.
     rates : ndarray of shape (latent_dim,), default=None
-        The rate of each dimension, nats; by default they count alike.
+        The rate of each dimension, nats, by which two are chosen; by default their ratio of signal to noise.
     dimensions : tuple of int, default=None
         The two dimensions; by default the one of the highest rate, and the next of those that differ
         from it, with an absolute correlation below .97.
@@ -58,6 +58,8 @@ class LatentDisplay:
     >>> len(display.line_)  # a collection for each class
     3
     """
+
+    rates = None  # pickles of before know none
 
     def __init__(self, mu, sigma, y=None, *, rates=None, dimensions=None):
         self.mu, self.sigma, self.y, self.rates, self.dimensions = mu, sigma, y, rates, dimensions
@@ -104,7 +106,9 @@ class LatentDisplay:
         """The two dimensions; one alone is drawn against zero."""
         if self.dimensions is not None:
             return tuple(self.dimensions)
-        rates = np.zeros(self.mu.shape[1]) if self.rates is None else self.rates
+        rates = self.rates
+        if rates is None:
+            rates = self.mu.var(axis=0) / np.square(self.sigma).mean(axis=0)
         first = int(rates.argmax())
         if len(rates) == 1:
             return (first,)
