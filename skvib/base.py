@@ -124,7 +124,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             self._learn_scale(rows, incremental)
         self._count(rows, continues, incremental)
         if validation is not None:
-            held_out = self._given(rows, validation)
+            held_out = read_validation(self, *validation)
+            warn_of_raw_validation(rows, held_out)
         settings = self._settings(device, rows, held_out, incremental)
         self._stops_on_validation = settings.stop_on == "validation"
         training = self._trained(self._problem(rows, held_out, continues, monitor), settings)
@@ -176,13 +177,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if is_automatic:
             return part(rows.weights), None
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
-
-    def _given(self, rows, validation):
-        """The validation rows that the user gave."""
-        X, targets, weights = read_validation(self, *validation)
-        held_out = WeightedRows(X, targets, np.arange(len(weights)), weights)
-        warn_of_raw_validation(rows, held_out)
-        return held_out
 
     def _learn_inputs(self, rows):
         """The standardisation of the inputs, and the architecture, from the training rows alone."""

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.problem import available_device
 from skvib.nn.weights import WeightMatrix
-from skvib.reading import chunks_of, far_columns, gathered, read_inputs, read_rows
+from skvib.reading import chunks_of, gathered, read_inputs, read_rows
 from skvib.rows import targets_array
 
 FLOAT32_RANGE = 1e15
@@ -88,8 +88,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _inference(self, X):
         """The network in the dtype of the validated X, and X in chunks of bounded memory."""
         network = self._network_for(X)
-        is_far = far_columns(self._x_mean, self._x_scale)
-        return network, chunks_of(X, network, max(self.n_predict_draws, 1), is_far)
+        return network, chunks_of(X, network, max(self.n_predict_draws, 1), self._x_mean, self._x_scale)
 
     @torch.no_grad()
     def _map_rows(self, X, function, dtype=None):

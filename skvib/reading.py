@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from skvib.checks import check_total
 from skvib.nn.layers import SparseRows
 from skvib.private import check_sample_weight
-from skvib.rows import canonical, plain_targets, rows_of, standardized
+from skvib.rows import WeightedRows, canonical, plain_targets, rows_of, standardized
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
@@ -53,11 +53,11 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
 
 
 def read_validation(estimator, X_val, y_val, sample_weight_val):
-    """Rows of positive weight: X, encoded targets and weights."""
+    """The WeightedRows of positive weight."""
     try:
         X, y, weights = read_rows(estimator, X_val, y_val, sample_weight_val)
         kept = np.flatnonzero(weights)
-        return X[kept], estimator._target.encode(y[kept]), weights[kept]
+        return WeightedRows(X[kept], estimator._target.encode(y[kept]), np.arange(len(kept)), weights[kept])
     except ValueError as error:
         raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
 
@@ -145,13 +145,14 @@ def _with_differences(X, mean, columns):
     return (near + sparse.csr_matrix((differences, *places), shape=X.shape)).tocsr()
 
 
-def chunks_of(X, network, n_points, is_far):
+def chunks_of(X, network, n_points, x_mean, x_scale):
     """Stacks of one network: the rows of X in its dtype, so many at a time that memory stays bounded."""
-    mean = network.center.cpu().numpy()
-    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, sparse.issparse(X)))
+    mean, is_sparse = network.center.cpu().numpy(), sparse.issparse(X)
+    is_far = far_columns(x_mean, x_scale) if is_sparse else None
+    size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, is_sparse))
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
-        if sparse.issparse(rows):
+        if is_sparse:
             yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
         else:
             rows = np.require(rows, mean.dtype, requirements=["C", "W"])

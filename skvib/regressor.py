@@ -5,7 +5,6 @@ import math
 import numpy as np
 import torch
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB
 from skvib.private import StrOptions, fit_context
@@ -278,10 +277,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
                 raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
 
-        check_is_fitted(self)
-        target = self._target
-
         def summarize(likelihood, eta):
+            target = self._target
             if quantiles is None and not return_std:
                 return target.unscaled(likelihood.summarize(eta), target.mean)
             means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(eta)))

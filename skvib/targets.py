@@ -5,6 +5,7 @@ plain attributes of the estimator.
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ class Target(ABC):
     targets are arrays (n,) or (n, n_outputs) of what the likelihood takes.
     """
 
+    likelihood: str  # its name in skvib.nn.likelihoods.LIKELIHOODS
     n_outputs: int  # of the likelihood
     n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
     units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
@@ -85,18 +87,27 @@ def learned_classes(y, classes):
 
 @dataclass(frozen=True, eq=False)
 class Classes(Target):
-    """Targets that `classes` name."""
+    """Targets that `classes` name: one of them for each row or, `is_multilabel`, any number."""
 
+    is_multilabel: ClassVar[bool]
     classes: np.ndarray
 
     @property
     def n_outputs(self):
         return len(self.classes)
 
+    def attributes(self):
+        n_outputs = len(self.classes) if self.is_multilabel else 1
+        return {"classes_": self.classes, "n_outputs_": n_outputs, "_is_multilabel": self.is_multilabel}
+
+    @abstractmethod
+    def present(self, y):
+        """The classes that y holds."""
+
     def check(self, y, classes, is_incremental):
         check_classification_targets(y)
         is_indicator = type_of_target(y, input_name="y") == "multilabel-indicator" and y.ndim == 2
-        if is_indicator != isinstance(self, Indicators):
+        if is_indicator != self.is_multilabel:
             raise ValueError("y is a multilabel indicator in one call and not in another.")
         self.check_classes(classes)
         present = self.present(y)
@@ -117,10 +128,7 @@ class Classes(Target):
 class Labels(Classes):
     """One of several labels for each row, encoded as its index."""
 
-    likelihood = "categorical"
-
-    def attributes(self):
-        return {"classes_": self.classes, "n_outputs_": 1, "_is_multilabel": False}
+    likelihood, is_multilabel = "categorical", False
 
     def present(self, y):
         return np.unique(y)
@@ -143,7 +151,7 @@ class Labels(Classes):
 
     def factors(self, class_weight, targets, weights):
         if class_weight is None:
-            return np.ones(len(weights))
+            return super().factors(class_weight, targets, weights)
         labels = self.classes.tolist()
         if isinstance(class_weight, str):
             counts = np.bincount(targets, weights, minlength=len(labels))
@@ -172,10 +180,7 @@ class Labels(Classes):
 class Indicators(Classes):
     """A zero or a one for each of several labels."""
 
-    likelihood = "bernoulli"
-
-    def attributes(self):
-        return {"classes_": self.classes, "n_outputs_": len(self.classes), "_is_multilabel": True}
+    likelihood, is_multilabel = "bernoulli", True
 
     def present(self, y):
         return np.arange(y.shape[1])
@@ -188,7 +193,7 @@ class Indicators(Classes):
     def factors(self, class_weight, targets, weights):
         if class_weight is not None:
             raise ValueError("class_weight is not defined for multilabel y: use sample_weight.")
-        return np.ones(len(weights))
+        return super().factors(class_weight, targets, weights)
 
     def diversity(self, targets):
         """The mean of Gini's index over columns."""
@@ -235,14 +240,14 @@ class Numbers(Target):
         return y.astype(np.float64).reshape(-1, self.n_outputs)
 
     def standardized_by(self, targets, weights):
-        return self._with(weighted_moments(targets, np.arange(len(targets)), weights))
+        return self._with(_moments_of(targets, weights))
 
     def _with(self, moments):
         return replace(self, mean=moments.mean, deviation=moments.deviation, scale=moments.scale)
 
     def following(self, targets, weights, weight_before):
         before = Moments(self.mean, self.deviation, np.ones_like(self.scale), weight_before, np.zeros_like(self.scale))
-        after = before.merged(weighted_moments(targets, np.arange(len(targets)), weights))
+        after = before.merged(_moments_of(targets, weights))
         later = self._with(after)
         return later, change(before, after, self.scale, later.scale)
 
@@ -270,3 +275,7 @@ class Numbers(Target):
         columns = (slice(None),) + (None,) * (values.ndim - 2)
         values = values * spread[columns] + mean[columns]
         return values.view(len(values), *self.shape, *values.shape[2:])
+
+
+def _moments_of(targets, weights):
+    return weighted_moments(targets, np.arange(len(targets)), weights)
