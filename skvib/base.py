@@ -16,7 +16,8 @@ from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import own_module, set_buffers
-from skvib.nn.problem import Problem, Rows, State, penalty_of, resolve_device, restandardized
+from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
+from skvib.nn.rows import TARGET, Rows
 from skvib.nn.trainer import train
 from skvib.private import fit_context
 from skvib.reading import read_rows, read_validation, standardized_inputs
@@ -262,7 +263,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """Standardised float32 Rows for training."""
         inputs = standardized_inputs(rows.X, rows.rows, self._x_mean, self._x_scale)
         targets = checked_targets(self._target.tensor(rows.own_targets))
-        return Rows(inputs, targets, torch.from_numpy((rows.weights / mean_weight).astype(np.float32)))
+        weights = torch.from_numpy((rows.weights / mean_weight).astype(np.float32))
+        return Rows(inputs, weights, {TARGET: targets}, {})
 
     def _trained(self, problem, settings):
         try:
@@ -292,7 +294,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._set_history(fit.history, self.history_ if continues else None)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())
-        self.distortion_ = fit.distortion + self._target.units
+        self.distortion_ = fit.distortions[TARGET] + self._target.units
         self._assert_dtypes()
 
     def _set_history(self, history, before):

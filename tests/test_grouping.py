@@ -8,13 +8,14 @@ import torch
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor
 from skvib.model_selection.grouping import train_together
 from skvib.nn.network import Architecture
-from skvib.nn.problem import SCHEDULES, Problem, Rows, Settings
+from skvib.nn.problem import SCHEDULES, Problem, Settings
+from skvib.nn.rows import Rows
 
 
 def make_rows(seed, n=40):
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, 4, generator=generator)
-    return Rows(x, (x[:, 0] > 0).long(), torch.ones(n))
+    return Rows(x, torch.ones(n), {"y": (x[:, 0] > 0).long()}, {})
 
 
 def linear(seed):

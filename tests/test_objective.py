@@ -10,20 +10,27 @@ from skvib.nn.heads import repeat_rows
 from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
-from skvib.nn.objective import Batch, loss_terms
+from skvib.nn.objective import loss_terms
 from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.prices import Linear
 from skvib.nn.priors import Prior, StandardNormal
+from skvib.nn.rows import Batch, Rows
 from skvib.nn.weights import WeightMatrix
 
 N_ROWS, N_FEATURES, N_OUTPUTS = N_GROUPS, 5, 3
 
 
 def make_network(
-    activation="tanh", likelihood="categorical", hidden=(6, 4), latent_dims=(3,), encoders=None, prices=None
+    activation="tanh",
+    likelihood="categorical",
+    hidden=(6, 4),
+    latent_dims=(3,),
+    encoders=None,
+    row_values=None,
+    kind=Architecture,
 ):
-    architecture = Architecture(N_FEATURES, hidden, (5,), activation, likelihood, N_OUTPUTS)
-    network = VIBNetwork(architecture, latent_dims, encoders, row_values=prices).double()
+    architecture = kind(N_FEATURES, hidden, (5,), activation, likelihood, N_OUTPUTS)
+    network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
     weights.values.normal_(0.0, 0.5, generator=generator)
@@ -44,33 +51,44 @@ def make_batch(network, likelihood="categorical", n_draws=1, x=None):
         x = torch.randn((m, N_ROWS, N_FEATURES), generator=generator, dtype=torch.float64)
     weight = torch.rand((m, N_ROWS), generator=generator, dtype=torch.float64)
     n_rows = torch.full((m, 1), float(N_ROWS), dtype=torch.float64)
-    return Batch(x, y, noise, weight, n_rows)
+    return Batch(Rows(x, weight, {"y": y}, {}), noise, n_rows)
 
 
 def autograd_gradients(network, batch, beta):
-    """The same loss in plain torch, differentiated by autograd."""
-    n_draws = batch.noise.shape[1]
-    posterior = network(batch.x)
-    eta = network.decode(posterior.sample(batch.noise).flatten(1, 2))
-    if isinstance(network.likelihood, LIKELIHOODS["categorical"]):
-        flat = repeat_rows(batch.y, n_draws)
-        distortion = torch.nn.functional.cross_entropy(eta.mT, flat, reduction="none")
-    else:
-        distortion, _ = network.likelihood.record(eta, repeat_rows(batch.y, n_draws))
-    distortion = distortion.unflatten(1, (n_draws, -1)).mean(1)
+    """The values of each term of the same loss in plain torch, and its gradients by autograd."""
+    posterior, rows = network(batch.rows.inputs), batch.rows
+    z = posterior.sample(batch.noise).flatten(1, 2)
+    distortions = [distortion_of(head, z, rows.targets[name]) for name, head in network.heads.items()]
     rate = 0.5 * (posterior.mu**2 + posterior.sigma**2 - 1.0 - 2.0 * posterior.sigma.log()).sum(-1)
-    loss = (batch.weight / batch.n_rows * (distortion + beta * rate)).sum()
+    loss = (rows.weights / batch.n_rows * beta * rate).sum()
+    for name, distortion in zip(network.heads, distortions, strict=True):
+        loss = loss + (rows.shares.get(name, rows.weights) / batch.n_rows * distortion).sum()
     parameters = [p for p in network.parameters() if p.requires_grad]
-    return torch.autograd.grad(loss, parameters, allow_unused=True), distortion, rate
+    return torch.autograd.grad(loss, parameters, allow_unused=True), *distortions, rate
+
+
+def distortion_of(head, z, y):
+    eta, n_draws = head.decoder(z), z.shape[1] // y.shape[1]
+    y = repeat_rows(y, n_draws)
+    if isinstance(head.likelihood, LIKELIHOODS["categorical"]):
+        values = torch.nn.functional.cross_entropy(eta.mT, y, reduction="none")
+    else:
+        values, _ = head.likelihood.record(eta, y)
+    return values.unflatten(1, (n_draws, -1)).mean(1)
+
+
+def assert_values(terms, *expected):
+    for term, values in zip(terms, expected, strict=True):
+        torch.testing.assert_close(term.values, values)
 
 
 def assert_gradients_agree(network, batch, beta=0.3, atol=1e-12):
     if not isinstance(beta, torch.Tensor):
         beta = torch.full((network.n_networks, 1), beta, dtype=torch.float64)
-    expected, distortion, rate = autograd_gradients(network, batch, beta)
+    expected, *values = autograd_gradients(network, batch, beta)
     with torch.no_grad():
         terms = loss_terms(network, batch, beta)
-    torch.testing.assert_close(terms, torch.stack((distortion, rate)))
+    assert_values(terms, *values)
     parameters = [p for p in network.parameters() if p.requires_grad]
     assert len(parameters) >= 6
     for parameter, gradient in zip(parameters, expected, strict=True):
@@ -128,17 +146,17 @@ def test_gradients_agree_for_any_prior_and_price(prior, price):
     network, _ = make_network(latent_dims=(3, 3))
     network.prior, network.price = prior(), price()
     batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
-    posterior = network(batch.x)
+    posterior, rows = network(batch.rows.inputs), batch.rows
     code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), (rate, _) = network.head.record(code, batch.y), network.prior.record(code)
-    weight = batch.weight.sum(1, keepdim=True)
-    mean = (batch.weight * rate).sum(1, keepdim=True) / weight
+    (distortion, _), (rate, _) = network.head.record(code, rows.targets["y"]), network.prior.record(code)
+    weight = rows.weights.sum(1, keepdim=True)
+    mean = (rows.weights * rate).sum(1, keepdim=True) / weight
     cost = weight / batch.n_rows * network.price.cost(beta, mean)
-    loss = (batch.weight / batch.n_rows * distortion).sum() + cost.sum()
+    loss = (rows.weights / batch.n_rows * distortion).sum() + cost.sum()
     expected = torch.autograd.grad(loss, list(network.parameters()))
     with torch.no_grad():
         terms = loss_terms(network, batch, beta)
-    torch.testing.assert_close(terms, torch.stack((distortion, rate)))
+    assert_values(terms, distortion, rate)
     for parameter, gradient in zip(network.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
 
@@ -162,10 +180,10 @@ def test_gradients_agree_for_a_module_of_the_user():
 @pytest.mark.parametrize("n_draws", [1, 3])
 @pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
 def test_gradients_agree_where_every_row_has_its_own_beta(likelihood, n_draws):
-    prices = ConditionedOnBeta((-9.0, 0.0))
-    network, _ = make_network(likelihood=likelihood, latent_dims=(3, 2), prices=prices)
+    row_values = ConditionedOnBeta((-9.0, 0.0))
+    network, _ = make_network(likelihood=likelihood, latent_dims=(3, 2), row_values=row_values)
     log_beta = -9.0 * torch.rand(2, N_ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    prices.condition(log_beta)
+    row_values.condition(log_beta)
     # gradients are as large as 1e6 here, and tiny at knots far from all betas: rounding
     assert_gradients_agree(network, make_batch(network, likelihood, n_draws), log_beta.exp(), atol=1e-11)
 
@@ -173,15 +191,15 @@ def test_gradients_agree_where_every_row_has_its_own_beta(likelihood, n_draws):
 @pytest.mark.parametrize("hidden", [(), (6, 4)])
 @pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
 def test_at_one_beta_the_gates_fold_into_a_plain_network(likelihood, hidden):
-    prices = ConditionedOnBeta((-9.0, 0.0))
-    network, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3), prices=prices)
+    row_values = ConditionedOnBeta((-9.0, 0.0))
+    network, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3), row_values=row_values)
     plain, _ = make_network(likelihood=likelihood, hidden=hidden, latent_dims=(3, 3))
     batch, log_beta = make_batch(network, likelihood), torch.tensor([-1.0, -7.5], dtype=torch.float64)
-    prices.condition(log_beta.unsqueeze(1).expand(-1, N_ROWS))
+    row_values.condition(log_beta.unsqueeze(1).expand(-1, N_ROWS))
     network.fold_at(log_beta, plain)
     points = quasi_normal(4, 3).expand(2, -1, -1)
-    expected = network.log_likelihood(batch.x, batch.y, points)
-    torch.testing.assert_close(plain.log_likelihood(batch.x, batch.y, points), expected)
+    x, y = batch.rows.inputs, batch.rows.targets["y"]
+    torch.testing.assert_close(plain.log_likelihood(x, y, points), network.log_likelihood(x, y, points))
 
 
 def make_sparse_rows():
@@ -204,7 +222,7 @@ def test_sparse_rows_give_the_gradients_of_their_dense_copy():
         of_dense = loss_terms(network, make_batch(network, x=dense[None]), beta)
         grads = weights.grads.clone()
         of_sparse = loss_terms(network, make_batch(network, x=[rows]), beta)
-    torch.testing.assert_close(of_sparse, of_dense)
+    assert_values(of_sparse, *(term.values for term in of_dense))
     torch.testing.assert_close(weights.grads, grads)
 
 

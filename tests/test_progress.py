@@ -18,8 +18,8 @@ def checkpoint(epoch):
     return Checkpoint(epoch, torch.zeros(1), {})
 
 
-def progress():
-    watched = Progress((0.1,), Linear(), checkpoint(0))
+def progress(terms=("distortion", "rate"), price=None):
+    watched = Progress((0.1,), terms, price or Linear(), checkpoint(0))
     watched.first_loss = 1.0
     return watched
 
@@ -38,6 +38,14 @@ def test_a_training_that_continues_another_is_warm_and_draws_what_comes_next():
     assert clock.warmth(0) == clock.eased(0) == 1.0
     assert clock.is_warm(0)
     assert clock.drawn(0) == 8
+
+
+def test_a_loss_adds_up_what_all_heads_say_and_the_price_of_the_mean_rate():
+    square = SimpleNamespace(cost=lambda beta, rate: beta * rate**2)
+    watched = progress(("distortion", "reconstruction", "rate"), square)
+    watched.record({"distortion": [1.0], "reconstruction": [20.0], "rate": [4.0]}, [-0.5])
+    assert watched.loss == pytest.approx(1.0 + 20.0 + 1.6)
+    assert watched.validation_score == pytest.approx(-0.5 - 1.6)
 
 
 def test_a_loss_is_the_distortion_and_the_price_of_the_rate():

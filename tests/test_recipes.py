@@ -2,6 +2,7 @@
 
 import inspect
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,13 @@ import torch
 from models import MEDIUM
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_poisson_deviance
-from test_objective import assert_gradients_agree, make_batch, make_network
+from test_objective import N_ROWS, assert_gradients_agree, make_batch, make_network
+from test_trainer import assert_same_training, make_problem, make_settings
 
 from skvib import BetaSearchCV, beta_path, feature_information, latent_information, mutual_information
+from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
+from skvib.nn.trainer import train
 
 DOCS = Path(__file__).parents[1] / "docs"
 FAST = MEDIUM | {"max_iter": 40}
@@ -32,10 +36,12 @@ def counts():
     return X, rng.poisson(np.exp(0.8 * X[:, 0] - 0.5 * X[:, 1]))
 
 
-def test_the_page_shows_the_recipe_and_the_contract():
+def test_the_page_shows_the_recipes_and_the_contracts():
     page = (DOCS / "architecture.rst").read_text()
-    assert ".. literalinclude:: recipes/poisson.py" in page
-    assert ":pyobject: Likelihood" in page
+    for recipe in (DOCS / "recipes").glob("*.py"):
+        assert f".. literalinclude:: recipes/{recipe.name}" in page
+    for contract in ("Likelihood", "Head", "Prior", "Price"):
+        assert f":pyobject: {contract}\n" in page
 
 
 def test_a_likelihood_without_one_of_its_methods_is_no_likelihood():
@@ -84,3 +90,79 @@ def test_measures_paths_and_searches_take_the_regressor_of_the_recipe(recipe, co
     assert latent_information(best, X[800:], y[800:]).n_active >= 1
     search = BetaSearchCV(model, {"beta": [0.01, 0.1]}, cv=2).fit(X[:800], y[:800])
     assert np.isfinite(search.score(X[800:], y[800:]))
+
+
+@pytest.fixture
+def reconstruction():
+    return runpy.run_path(str(DOCS / "recipes" / "reconstruction.py"))
+
+
+def with_two_heads(network, batch):
+    """Inputs as a column of their own; some rows without a target, and weights of their own in both heads."""
+    rows, generator = batch.rows, torch.Generator().manual_seed(2)
+    known = torch.rand(rows.weights.shape, generator=generator) < 0.5
+    assert known.any(1).all()
+    assert not known.all(1).any()
+    shares = {"y": rows.weights * known, "x": 0.3 * rows.weights}
+    return batch._replace(rows=rows._replace(targets=rows.targets | {"x": rows.inputs}, shares=shares))
+
+
+@pytest.mark.parametrize("n_draws", [1, 3])
+@pytest.mark.parametrize("latent_dims", [(3, 3), (1, 3)])
+@pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
+def test_the_gradients_of_two_heads_agree_with_autograd(reconstruction, likelihood, latent_dims, n_draws):
+    network, _ = make_network(likelihood=likelihood, latent_dims=latent_dims, kind=reconstruction["Reconstructing"])
+    assert network.terms == ("distortion", "reconstruction", "rate")
+    assert_gradients_agree(network, with_two_heads(network, make_batch(network, likelihood, n_draws)))
+
+
+def test_the_gradients_of_two_heads_agree_where_every_row_has_its_own_beta(reconstruction):
+    row_values = ConditionedOnBeta((-9.0, 0.0))
+    network, _ = make_network(latent_dims=(3, 2), row_values=row_values, kind=reconstruction["Reconstructing"])
+    log_beta = -9.0 * torch.rand(2, N_ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    row_values.condition(log_beta)
+    batch = with_two_heads(network, make_batch(network))
+    assert_gradients_agree(network, batch, log_beta.exp(), atol=1e-11)
+
+
+def reconstructing(reconstruction, *problems, weight=1.0, **changes):
+    settings = make_settings(**changes)
+    changed = [reconstruction["with_reconstruction"](problem, settings, weight) for problem in problems]
+    return [problem for problem, _ in changed], changed[0][1]
+
+
+def test_a_network_of_two_heads_trains_the_same_alone_or_in_a_stack(reconstruction):
+    problems = (make_problem(seed, 100 - seed, latent_dim=dim) for seed, dim in ((0, 4), (1, 2), (2, 6)))
+    problems, settings = reconstructing(reconstruction, *problems, ema_decay=0.9)
+    for problem, in_stack in zip(problems, train(problems, settings), strict=True):
+        (alone,) = train([problem], settings)
+        assert_same_training(alone, in_stack, 1e-9)
+
+
+@pytest.mark.parametrize("betas", [(1e-2,), (1e-3, 1e-1)])
+def test_a_head_of_the_inputs_learns_them(reconstruction, betas):
+    (problem,), settings = reconstructing(reconstruction, make_problem(0, betas=betas), max_iter=60, weight=0.3)
+    (training,) = train([problem], settings)
+    history = training.fits[0].history
+    assert set(history) == {"loss", "distortion", "reconstruction", "rate"}
+    assert history["reconstruction"][-1] < history["reconstruction"][0] - 1.0
+    assert training.fits[0].distortions["x"] == pytest.approx(history["reconstruction"][-1], abs=0.5)
+
+
+def test_rows_without_a_target_pay_their_rate_and_weigh_nothing_in_its_head():
+    problem = make_problem(0, n_steps=1, betas=(0.5,))
+    rows = problem.rows
+    known = torch.arange(len(rows.weights)) % 2 == 0
+    shares, weighted = {"y": rows.weights * known}, rows._replace(weights=rows.weights * known)
+    settings = make_settings(max_iter=1, learning_rate_init=1e-12)
+    part, known_alone, whole = (
+        train([replace(problem, rows=r)], settings)[0].fits[0] for r in (rows._replace(shares=shares), weighted, rows)
+    )
+    assert part.distortions == pytest.approx(known_alone.distortions, abs=1e-9)
+    assert part.history["distortion"] == pytest.approx(known_alone.history["distortion"], abs=1e-9)
+    torch.testing.assert_close(part.latent_rates, whole.latent_rates, atol=1e-9, rtol=0)
+    assert part.history["rate"] == pytest.approx(whole.history["rate"], abs=1e-9)
+    other = {"y": torch.where(known, rows.targets["y"], 0)}
+    (trained,) = train([replace(problem, rows=rows._replace(shares=shares))], make_settings())
+    (again,) = train([replace(problem, rows=rows._replace(shares=shares, targets=other))], make_settings())
+    torch.testing.assert_close(trained.state.weights, again.state.weights, atol=0, rtol=0)

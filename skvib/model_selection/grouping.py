@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from skvib.nn.layers import SparseRows
-from skvib.nn.problem import Rows, Training
+from skvib.nn.problem import Training
 from skvib.nn.trainer import train
 
 N_EVALUATED = 2048  # rows
@@ -74,7 +74,7 @@ def _train_or_fail(problems, settings, width):
 def stored_once(problem, stored):
     """A problem the parts of whose rows are the same objects wherever their values are equal."""
     sets = {"rows": problem.rows, "validation": problem.validation}
-    return replace(problem, **{n: rows and Rows(*(_interned(p, stored) for p in rows)) for n, rows in sets.items()})
+    return replace(problem, **{n: rows and rows.map(lambda p: _interned(p, stored)) for n, rows in sets.items()})
 
 
 def _interned(part, stored):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.betas import Betas
-from skvib.nn.layers import Inputs
-from skvib.nn.objective import Batch
-from skvib.nn.problem import Problem, Rows
+from skvib.nn.layers import Inputs, SparseRows
+from skvib.nn.problem import Problem
+from skvib.nn.rows import Batch, Rows
 
 CHUNK_ROWS = 512
 
@@ -21,27 +21,32 @@ CHUNK_ROWS = 512
 class Pool:
     """The rows of each problem of a stack, and how to take some of each; equal tensors are stored once."""
 
-    def __init__(self, members: Sequence[Rows], device: str) -> None:
+    def __init__(self, members: Sequence[Rows[Tensor | SparseRows]], device: str) -> None:
         stored: dict[int, Any] = {}
-        for part in (part for rows in members for part in rows):
+
+        def on_device(part: Any) -> Any:
             if id(part) not in stored:
                 stored[id(part)] = part.to(device)
-        self.members = [Rows(*(stored[id(part)] for part in rows)) for rows in members]
+            return stored[id(part)]
 
-    def take(self, rows: Sequence[Tensor], multiple: int = 1) -> tuple[Inputs, Tensor, Tensor]:
-        """Inputs, targets and weights (M, n, ...), n a multiple of `multiple`.
+        self.members = [rows.map(on_device) for rows in members]
+
+    def take(self, rows: Sequence[Tensor], multiple: int = 1) -> Rows[Inputs]:
+        """Those of each problem, (M, n, ...), n a multiple of `multiple`.
 
         A network with fewer rows repeats the first of its problem at weight 0.
         """
         padded = pad(rows, multiple=multiple)
-        pairs = list(zip(self.members, padded, strict=True))
-        inputs = [member.inputs.index_select(0, index) for member, index in pairs]
-        targets = stacked([member.targets.index_select(0, index) for member, index in pairs])
-        weights = [m.weights.index_select(0, r) for m, r in zip(self.members, rows, strict=True)]
-        x = stacked(inputs) if isinstance(inputs[0], Tensor) else inputs
-        return x, targets, stacked(pad(weights, multiple=multiple))
+        taken = [m.at(index, len(own)) for m, index, own in zip(self.members, padded, rows, strict=True)]
+        first, inputs = taken[0], [part.inputs for part in taken]
+        return Rows(
+            stacked(inputs) if isinstance(first.inputs, Tensor) else inputs,
+            stacked([part.weights for part in taken]),
+            {name: stacked([part.targets[name] for part in taken]) for name in first.targets},
+            {name: stacked([part.shares[name] for part in taken]) for name in first.shares},
+        )
 
-    def chunks(self, n_rows: int = sys.maxsize) -> Iterator[tuple[tuple[Inputs, Tensor, Tensor], list[int]]]:
+    def chunks(self, n_rows: int = sys.maxsize) -> Iterator[tuple[Rows[Inputs], list[int]]]:
         """All rows in turn, or the first ones, and how many of them each network has."""
         counts = [min(len(member.weights), n_rows) for member in self.members]
         device = self.members[0].weights.device
@@ -69,9 +74,9 @@ class Batches:
             order = torch.randperm(len(problem.rows.weights), generator=generator, device=generator.device)
             orders.append(order.tensor_split(self.n_steps))
         for *rows, n_rows in zip(*orders, self.n_rows, strict=True):
-            x, y, weight = self.pool.take(rows, self.betas.multiple)
-            beta = self.betas.draw(generators, weight.shape[1])
-            yield Batch(x, y, self._noise(rows, generators, like=weight), weight, n_rows), beta
+            taken = self.pool.take(rows, self.betas.multiple)
+            beta = self.betas.draw(generators, taken.weights.shape[1])
+            yield Batch(taken, self._noise(rows, generators, like=taken.weights), n_rows), beta
 
     def _noise(self, rows: Sequence[Tensor], generators: Sequence[torch.Generator], like: Tensor) -> Tensor:
         """Of two draws for a row, one is the other's negative: errors of first order cancel."""

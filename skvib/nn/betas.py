@@ -33,8 +33,8 @@ class OneBeta:
         return self.values
 
     def means(self, terms: Tensor, weights: Tensor, drawn: Sequence[Tensor]) -> Tensor:
-        """Weighted means (T, M, K) of the terms (T, M, n) of an epoch's rows, at each beta."""
-        return terms.sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
+        """Weighted means (T, M, K) of the terms of rows, weights and both (T, M, n), at each beta."""
+        return (weights * terms).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
 
     def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:
         """What holds the network at one beta."""
@@ -83,9 +83,10 @@ class BetaRange(OneBeta):
         """Those of the rows that drew a beta nearest to each of the K."""
         log_betas = self.values[0].log()
         nearest = torch.bucketize(torch.cat(list(drawn), -1).log(), (log_betas[1:] + log_betas[:-1]) / 2)
-        shape = (*weights.shape[:1], self.values.shape[1])
-        totals = weights.new_zeros(shape).scatter_add_(-1, nearest, weights)
-        sums = terms.new_zeros(len(terms), *shape).scatter_add_(-1, nearest.expand(len(terms), -1, -1), terms)
+        nearest = nearest.expand(len(terms), -1, -1)
+        none = terms.new_zeros(*terms.shape[:2], self.values.shape[1])
+        totals = none.scatter_add(-1, nearest, weights)
+        sums = none.scatter_add(-1, nearest, weights * terms)
         return torch.where(totals > 0, sums / totals, super().means(terms, weights, drawn))
 
     def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from skvib.nn.batches import Pool, pad, stacked
-from skvib.nn.heads import repeat_rows
 from skvib.nn.network import VIBNetwork, quasi_normal
+from skvib.nn.posteriors import Code
 from skvib.nn.problem import Problem, Settings
+from skvib.nn.rows import TARGET
 
 N_DRAWS = 128  # of as many rows as a step takes, to evaluate a fit on its training rows
 
@@ -38,27 +39,34 @@ class Evaluation:
     def log_likelihood(self, network: VIBNetwork) -> Tensor:
         """Weighted mean of log q(y|x) over each network's validation rows, (M,), nats."""
         total = weights = 0.0
-        for (x, y, weight), _ in self.validation.chunks():
-            total = total + (weight * network.log_likelihood(x, y, self.points)).sum(1)
+        for rows, _ in self.validation.chunks():
+            weight = rows.share(TARGET)
+            total = total + (weight * network.log_likelihood(rows.inputs, rows.targets[TARGET], self.points)).sum(1)
             weights = weights + weight.sum(1)
         return total / weights
 
-    def distortion_and_rates(self, network: VIBNetwork, generators: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """Weighted means over training rows: distortion (M,), over draws of z, and rates (M, latent_dim), nats.
+    def distortions_and_rates(
+        self, network: VIBNetwork, generators: Sequence[torch.Generator]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Weighted means over training rows: of each head (M,), over draws of z, and rates (M, latent_dim), nats.
 
         The draws are the points with signs drawn anew for each row, so that their errors cancel.
         """
-        distortion = rates = weights = 0.0
+        rates = weights = 0.0
+        distortions, shares = dict.fromkeys(network.heads, 0.0), dict.fromkeys(network.heads, 0.0)
         points = self.few_points
-        for (x, y, weight), counts in self.training.chunks(self.n_rows):
-            posterior = network(x)
-            rates = rates + (weight.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
+        for rows, counts in self.training.chunks(self.n_rows):
+            posterior = network(rows.inputs)
+            rates = rates + (rows.weights.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
+            weights = weights + rows.weights.sum(1)
             signs = _signs(counts, network.bottleneck.latent_dims, generators, points)
-            eta = network.decode(posterior.sample(points.unsqueeze(2) * signs.unsqueeze(1)).flatten(1, 2))
-            terms, _ = network.likelihood.record(eta, repeat_rows(y, points.shape[1]))
-            distortion = distortion + (weight * terms.unflatten(1, (points.shape[1], -1)).mean(1)).sum(1)
-            weights = weights + weight.sum(1)
-        return distortion / weights, rates / weights.unsqueeze(-1)
+            noise = points.unsqueeze(2) * signs.unsqueeze(1)
+            code = Code(posterior, noise, posterior.sample(noise))
+            for name, head in network.heads.items():
+                share, (values, _) = rows.share(name), head.record(code, rows.targets[name])
+                distortions[name] = distortions[name] + (share * values).sum(1)
+                shares[name] = shares[name] + share.sum(1)
+        return {name: total / shares[name] for name, total in distortions.items()}, rates / weights.unsqueeze(-1)
 
 
 def _signs(

@@ -30,14 +30,14 @@ class Decoder(StackedMLP):
 
 
 class Head(Part):
-    """-log q(y|z), the distortion of a draw of the code."""
+    """-log q(column | z), of a column of the rows and a draw of the code; histories call it `term`."""
 
-    def __init__(self, likelihood: Likelihood, decoder: Decoder) -> None:
+    def __init__(self, term: str, likelihood: Likelihood, decoder: Decoder) -> None:
         super().__init__()
-        self.likelihood, self.decoder = likelihood, decoder
+        self.term, self.likelihood, self.decoder = term, likelihood, decoder
 
     def record(self, code: Code, y: Tensor) -> tuple[Tensor, tuple[Any, Any, Tensor]]:
-        """Its mean over the draws, (M, n), of targets y (M, n, ...); and what `backward` needs."""
+        """Its mean over the draws, (M, n), of a column y (M, n, ...); and what `backward` needs."""
         n_draws = code.z.shape[1]
         eta, of_decoder = self.decoder.record(code.z.flatten(1, 2))
         distortion, of_likelihood = self.likelihood.record(eta, repeat_rows(y, n_draws))
@@ -50,12 +50,9 @@ class Head(Part):
         grad_eta = self.likelihood.backward(of_likelihood, repeat_rows(grad, n_draws) * (1.0 / n_draws))
         return self.decoder.backward(of_decoder, grad_eta).view_as(z)
 
-    def hastened(self) -> Iterator[nn.Parameter]:
-        """What takes steps `output_speed` times as long: the decoder's last layer."""
-        return self.decoder.layers[-1].hastened()
-
-    def initialize(self, network: int, generator: torch.Generator) -> None:
-        self.decoder.initialize(network, generator)
+    def speeds(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """What takes longer steps, and how much: the decoder's last layer."""
+        return ((p, self.likelihood.output_speed) for p in self.decoder.layers[-1].hastened())
 
     def decode_points(self, posterior: Diagonal, points: Tensor) -> Tensor:
         """Decode z = mu + sigma * point for each row and point, (M, S, latent_dim) -> (M, S, n, n_parameters).

@@ -237,7 +237,7 @@ class StackedLinear(Part):
         self.bias[network, :, columns] = value
 
     @torch.no_grad()
-    def initialize(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
+    def draw(self, network: int, n_in: int, gain: float, generator: torch.Generator) -> None:
         """Uniform weights of variance gain^2 / n_in for the first `n_in` inputs, the others and the bias zero."""
         self.reset(network)
         bound = gain * math.sqrt(3.0 / max(n_in, 1))
@@ -334,4 +334,4 @@ class StackedMLP(Part):
         for index, layer in enumerate(self.layers):
             gain = 0.0 if index == self._linear else self.activation.gain
             n_in = self.n_inputs_of(network) if index == 0 else layer.weight.shape[1]
-            layer.initialize(network, n_in, gain, generator)
+            layer.draw(network, n_in, gain, generator)

@@ -15,12 +15,13 @@ from torch.quasirandom import SobolEngine
 from skvib.nn.bottleneck import Bottleneck
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.heads import Decoder, Head
-from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, StackedLinear
+from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
-from skvib.nn.parts import Part
+from skvib.nn.parts import NamedParts, Part
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import Linear
-from skvib.nn.priors import StandardNormal
+from skvib.nn.priors import RATE, StandardNormal
+from skvib.nn.rows import TARGET
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,12 @@ class Architecture:
         encoder = (self.n_features, *self.hidden_layer_sizes, 2 * latent_dim)
         decoder = (latent_dim, *self.decoder_hidden_layer_sizes, self.n_outputs)
         return sum(n_in * n_out for sizes in (encoder, decoder) for n_in, n_out in pairwise(sizes))
+
+    def heads(self, latent_dims: Sequence[int], linear: MakeLinear, row_values: RowValues | None) -> dict[str, Head]:
+        """A head for each column of the rows that a code describes."""
+        likelihood = LIKELIHOODS[self.likelihood](len(latent_dims), self.n_outputs, row_values)
+        widths = (*self.decoder_hidden_layer_sizes, likelihood.n_parameters)
+        return {TARGET: Head("distortion", likelihood, Decoder(latent_dims, widths, self.activation, linear))}
 
 
 class VIBNetwork(Part):
@@ -67,17 +74,25 @@ class VIBNetwork(Part):
         linear = partial(layer, n_networks, product_dtype=product_dtype, row_values=row_values)
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
-        likelihood = LIKELIHOODS[a.likelihood](n_networks, a.n_outputs, row_values)
-        widths = (*a.decoder_hidden_layer_sizes, likelihood.n_parameters)
-        self.head = Head(likelihood, Decoder(latent_dims, widths, a.activation, linear))
+        self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
         self.prior, self.price = StandardNormal(), Linear()
         self.n_networks = n_networks
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
         self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))
-        self._decoder_width = max(max(latent_dims), *widths)
+        self._decoder_width = max(max(latent_dims), *a.decoder_hidden_layer_sizes, self.likelihood.n_parameters)
         self.register_buffer("center", None)
         self.register_buffer("scale", None)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of those of its loss: what its heads say, and the rate."""
+        return *(head.term for head in self.heads.values()), RATE
+
+    @property
+    def head(self) -> Head:
+        """That of the target."""
+        return self.heads[TARGET]
 
     @property
     def likelihood(self) -> Likelihood:
@@ -124,11 +139,6 @@ class VIBNetwork(Part):
             self.encoder.float()
         return self
 
-    def initialize(self, network: int, generator: torch.Generator) -> None:
-        """Draw the initial weights of one network, as if it were alone."""
-        for part in (self.encoder, self.bottleneck, self.head):
-            part.initialize(network, generator)
-
     @torch.no_grad()
     def fold_at(self, log_beta: Tensor, plain: VIBNetwork) -> None:
         """Give `plain`, a network without gates, the weights that this one has at each network's log beta (M,)."""
@@ -162,9 +172,15 @@ class VIBNetwork(Part):
         if outputs is not None:
             self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
 
-    def hastened(self) -> Iterator[nn.Parameter]:
-        """What takes steps `output_speed` times as long."""
-        return self.head.hastened()
+    def speeds(self) -> Iterator[tuple[nn.Parameter, float]]:
+        """What takes longer steps than others, and how much."""
+        for head in self.heads.values():
+            yield from head.speeds()
+
+    def set_progress(self, progress: float) -> None:
+        """How much of its training is over, in [0, 1]."""
+        for head in self.heads.values():
+            head.likelihood.set_progress(progress)
 
     def linear_encoder(self) -> nn.Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""

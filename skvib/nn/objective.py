@@ -10,50 +10,45 @@ For a row (x, y) of weight w, with z = mu + sigma * noise and beta the price of 
 over its rows and over the draws of noise. It is divided by its number of rows times the mean weight of the whole
 training set, never by its own weight sum, which would bias it towards batches of light rows.
 
-Distortion is what the head says, the rate what the prior says, and its cost what the price says. On the way back the
-head's gradient by z becomes one of the posterior, to which the prior adds its own. Derivatives are written out since
+Distortion is what the heads say, the rate what the prior says, and its cost what the price says. On the way back the
+heads' gradients by z become one of the posterior, to which the prior adds its own. Derivatives are written out since
 the per-operation overhead of autograd costs a small network more than its arithmetic does; the tests hold every one of
 them against autograd.
 """
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from skvib.nn.layers import Inputs
 from skvib.nn.network import VIBNetwork
 from skvib.nn.posteriors import Code
-
-TERMS = "distortion", "rate"
-
-
-class Batch(NamedTuple):
-    """Rows for each of M networks: noise (M, S, n, latent_dim), weights (M, n) of mean 1 over the whole
-    training set (0 where a network has fewer rows than its neighbours), and how many rows (M, 1).
-    """
-
-    x: Inputs
-    y: Tensor
-    noise: Tensor
-    weight: Tensor
-    n_rows: Tensor
+from skvib.nn.rows import Batch
 
 
-def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
-    """The terms of each row, (2, M, n), nats.
+class Term(NamedTuple):
+    """What it is of each row, and the weight of the row in it, (M, n)."""
+
+    values: Tensor
+    weights: Tensor
+
+
+def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> list[Term]:
+    """What each head says of the rows, and their rates at last, nats.
 
     Writes the gradient of sum(weight * loss) / n_rows, for beta (M, 1) or (M, n), into the parameters' `grad`.
     """
-    head, prior = network.head, network.prior
-    per_row = batch.weight / batch.n_rows
-    posterior, of_encoder = network.record(batch.x)
-    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    distortion, of_head = head.record(code, batch.y)
-    rate, of_prior = prior.record(code)
-    gradient = posterior.pull(batch.noise, head.backward(of_head, per_row))
-    prior.backward(of_prior, network.price.slope(beta, rate, batch.weight) * per_row, gradient)
+    rows, noise, n_rows = batch
+    posterior, of_encoder = network.record(rows.inputs)
+    code = Code(posterior, noise, posterior.sample(noise))
+    recorded = {name: head.record(code, rows.targets[name]) for name, head in network.heads.items()}
+    rate, of_prior = network.prior.record(code)
+    of_z = [head.backward(recorded[name][1], rows.share(name) / n_rows) for name, head in network.heads.items()]
+    gradient = posterior.pull(noise, reduce(torch.add, of_z))
+    price = network.price.slope(beta, rate, rows.weights)
+    network.prior.backward(of_prior, price * (rows.weights / n_rows), gradient)
     network.backward(of_encoder, gradient)
-    return torch.stack((distortion, rate))
+    return [*(Term(values, rows.share(name)) for name, (values, _) in recorded.items()), Term(rate, rows.weights)]

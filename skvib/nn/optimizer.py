@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.optim.adam import adam
 
 from skvib.nn.batches import CHUNK_ROWS, Pool
-from skvib.nn.problem import Rows, State
+from skvib.nn.problem import State
+from skvib.nn.rows import Rows
 from skvib.nn.stack import Stack
 
 ADAM = {
@@ -32,7 +33,7 @@ MOST_COLUMNS = 512  # of inputs that are whitened
 class Optimizer:
     """Adam (Kingma and Ba 2015) on the loss plus penalty / 2 * ||W||^2, with one learning rate and three paces.
 
-    The decoder's last layer takes steps `output_speed` times as long as others. A linear encoder takes those that it
+    A decoder's last layer takes steps `output_speed` times as long as others. A linear encoder takes those that it
     would take if its inputs were white: along a direction in which they hardly vary, the longer. A network with hidden
     layers gains nothing by that.
     """
@@ -41,8 +42,7 @@ class Optimizer:
         weights, network = stack.weights, stack.network
         self.values, self.grads = weights.values, weights.grads
         self.penalties = self.values.new_tensor([[problem.unpriced_penalty] for problem in stack.problems])
-        self.penalized, self.output = slice(0, weights.n_penalized), weights.output
-        self.output_speed = network.likelihood.output_speed
+        self.penalized, self.paces = slice(0, weights.n_penalized), weights.paces
         self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
         self.step = self.values.new_tensor(0, dtype=torch.float32)
         self.first, self.members = network.linear_encoder(), pool.members
@@ -75,8 +75,7 @@ class Optimizer:
     def _move(self, learning_rate: float) -> None:
         values, grads = self.values, self.grads
         grads[:, self.penalized].addcmul_(values[:, self.penalized], self.penalties)
-        output = [values[:, part] for part in self.output] if self.output_speed != 1.0 else []
-        before = [part.clone() for part in output]
+        before = [values[:, part].clone() for part, _ in self.paces]
         first, second = self.moments
         if self.whitening is not None:
             weight, grad = self.first.data, self.first.grad
@@ -85,8 +84,8 @@ class Optimizer:
         adam([values], [grads], [first], [second], [], [self.step], lr=learning_rate, **ADAM)
         if self.whitening is not None:
             weight.copy_(torch.baddbmm(weight_before, self.whitening, weight - weight_before))
-        for start, part in zip(before, output, strict=True):
-            torch.lerp(start, part, self.output_speed, out=part)
+        for start, (part, speed) in zip(before, self.paces, strict=True):
+            torch.lerp(start, values[:, part], speed, out=values[:, part])
 
     def _sweep(self) -> None:
         """Zeros where a number is negligible."""

@@ -49,6 +49,11 @@ class Part(nn.Module):
             for column in part.columns():
                 yield column._replace(name=f"{name}.{column.name}")
 
+    def initialize(self, network: int, generator: torch.Generator) -> None:
+        """Draw the initial weights of one network, as if it were alone."""
+        for _, part in self._parts():
+            part.initialize(network, generator)
+
     def fold_into(self, plain: Part, mix: Tensor) -> None:
         """Give `plain` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
         for (_, own), (_, its) in zip(self._parts(), plain._parts(), strict=True):
@@ -60,3 +65,7 @@ class Part(nn.Module):
 
 class Parts(Part, nn.ModuleList):
     """A list of them."""
+
+
+class NamedParts(Part, nn.ModuleDict):
+    """Some by name."""

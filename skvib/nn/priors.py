@@ -11,6 +11,8 @@ from torch import Tensor
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
 
+RATE = "rate"  # how histories call it
+
 
 class Prior(Part, ABC):
     """p(z), to which the rate of a row compares its posterior: KL(q(z|x) || p(z)), or an estimate at the draws."""

@@ -1,4 +1,4 @@
-"""What is trained: rows, problems, settings and results."""
+"""What is trained: problems, settings and results."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import SparseRows
 from skvib.nn.network import Architecture, VIBNetwork
+from skvib.nn.rows import Rows
 from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
@@ -32,17 +32,6 @@ FEW_ROWS, FEWEST_ROWS = 200, 100
 Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
 History = dict[str, list[float]]
-
-
-class Rows(NamedTuple):
-    """Inputs (n, ...) or SparseRows, targets (n, ...) and positive weights (n,), of mean 1 in training."""
-
-    inputs: Tensor | SparseRows
-    targets: Tensor
-    weights: Tensor
-
-    def to(self, device: str) -> Rows:
-        return Rows(*(part.to(device) for part in self))
 
 
 class Monitor(Protocol):
@@ -83,6 +72,10 @@ def _shares(in_common: Callable[[Any], Any]) -> dict[str, Any]:
 _SHARES_NOTHING = _shares(lambda value: None)
 
 
+def _kind_of_rows(rows: Rows) -> tuple:
+    return isinstance(rows.inputs, Tensor), rows.inputs.dtype, *rows.targets, *rows.shares
+
+
 def _layout(encoder: nn.Module | None) -> tuple | None:
     return encoder and tuple((n, p.shape, p.requires_grad) for n, p in encoder.named_parameters())
 
@@ -99,7 +92,7 @@ class Problem:
     The networks of a stack share every field but what its `in_common` leaves out.
     """
 
-    rows: Rows = field(metadata=_shares(lambda rows: (isinstance(rows.inputs, Tensor), rows.inputs.dtype)))
+    rows: Rows = field(metadata=_shares(_kind_of_rows))
     betas: tuple[float, ...] = field(metadata=_shares(lambda betas: betas if len(betas) > 1 else None))
     latent_dim: int = field(metadata=_SHARES_NOTHING)
     seed: int = field(metadata=_SHARES_NOTHING)
@@ -149,13 +142,16 @@ class Settings:
 
 
 class Fit(NamedTuple):
-    """The plain network of one beta: weights (P,) and buffers, and what they make of the training rows."""
+    """The plain network of one beta: weights (P,) and buffers, and what they make of the training rows.
+
+    `distortions` are those of each head.
+    """
 
     weights: Tensor
     layout: Layout
     buffers: dict[str, Tensor]
     history: History
-    distortion: float
+    distortions: dict[str, float]
     latent_rates: Tensor
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
 from torch import Tensor
 
-from skvib.nn.objective import TERMS
 from skvib.nn.prices import Price
+from skvib.nn.priors import RATE
 from skvib.nn.problem import History, Problem, Settings, State
 
-VALIDATION, RATE = "validation_log_likelihood", "rate"
+VALIDATION = "validation_log_likelihood"
 DIVERGED_FACTOR = 1e3  # times the loss of the first batch
 
 
@@ -77,9 +78,9 @@ class Progress:
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
-    def __init__(self, betas: tuple[float, ...], price: Price, start: Checkpoint) -> None:
+    def __init__(self, betas: tuple[float, ...], terms: Sequence[str], price: Price, start: Checkpoint) -> None:
         self.betas, self.price = betas, price
-        self.histories: list[History] = [{name: [] for name in ("loss", *TERMS)} for _ in betas]
+        self.histories: list[History] = [{name: [] for name in ("loss", *terms)} for _ in betas]
         self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf
         self.first_loss = math.nan

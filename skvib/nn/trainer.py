@@ -14,7 +14,7 @@ from torch import Tensor
 from skvib.nn.batches import Batches, Pool
 from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
-from skvib.nn.objective import TERMS, loss_terms
+from skvib.nn.objective import Term, loss_terms
 from skvib.nn.optimizer import Optimizer
 from skvib.nn.problem import Fit, Monitor, Problem, Settings, State, Training, available_device
 from skvib.nn.progress import Checkpoint, Clock, Progress
@@ -86,8 +86,9 @@ class _Run:
         self.progress = progress or [self._at_the_start(m) for m in range(len(problems))]
 
     def _at_the_start(self, m: int) -> Progress:
-        stack = self.stack
-        return Progress(self.problems[m].betas, stack.network.price, stack.checkpoint(stack.weights.values, m, 0))
+        stack, network = self.stack, self.stack.network
+        start = stack.checkpoint(stack.weights.values, m, 0)
+        return Progress(self.problems[m].betas, network.terms, network.price, start)
 
     def train_epoch(self, epoch: int) -> None:
         stack, clock = self.stack, self.clock
@@ -95,9 +96,8 @@ class _Run:
         recorded = []
         batches = self.batches.of_epoch(stack.seed(clock.drawn(epoch)))
         for step, (batch, beta) in enumerate(batches, epoch * clock.n_steps):
-            stack.network.likelihood.set_progress(clock.eased(step))
-            terms = batch.weight * loss_terms(stack.network, batch, clock.warmth(step) * beta)
-            recorded.append((terms, batch.weight, beta))
+            stack.network.set_progress(clock.eased(step))
+            recorded.append((loss_terms(stack.network, batch, clock.warmth(step) * beta), beta))
             self.optimizer.update(clock.learning_rate(step), step)
         is_validated = self.evaluation.validation is not None and clock.is_due(epoch, stack.betas.n_epochs_apart)
         self._record(recorded, is_validated)
@@ -108,22 +108,26 @@ class _Run:
         for m in self.open():
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
-    def _record(self, recorded: list[tuple[Tensor, Tensor, Tensor]], is_validated: bool) -> None:
-        """Append the epoch's means to each open network's histories, from weighted terms (T, M, n)."""
-        terms, weights, drawn = zip(*recorded, strict=True)
+    def _record(self, recorded: list[tuple[list[Term], Tensor]], is_validated: bool) -> None:
+        """Append the epoch's means to each open network's histories."""
         if not any(progress.n_epochs for progress in self.progress):
-            *distortions, rate = terms[0]
-            # rows of different betas have no mean rate: the cost of their own gives the size of a loss
-            losses = sum(distortions) + self.stack.network.price.cost(drawn[0], rate)
-            first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
-            for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
+            *distortions, rate = self._means(recorded[:1])
+            losses = sum(distortions) + self.stack.network.price.cost(self.stack.betas.values, rate)
+            for progress, loss in zip(self.progress, losses.mean(-1).tolist(), strict=True):
                 progress.first_loss = loss
-        means = self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
+        means = self._means(recorded)
         likelihoods = self._validate(rates=means[-1]) if is_validated else None
-        means = means.tolist()
+        of_terms = dict(zip(self.stack.network.terms, means.tolist(), strict=True))
         for m in self.open():
-            own = {name: of_term[m] for name, of_term in zip(TERMS, means, strict=True)}
+            own = {name: of_term[m] for name, of_term in of_terms.items()}
             self.progress[m].record(own, likelihoods and [of_beta[m] for of_beta in likelihoods])
+
+    def _means(self, recorded: list[tuple[list[Term], Tensor]]) -> Tensor:
+        """Those of the terms over the rows of some steps, at each beta, (T, M, K)."""
+        steps, drawn = zip(*recorded, strict=True)
+        terms = (zip(*of_steps, strict=True) for of_steps in zip(*steps, strict=True))
+        values, weights = zip(*((torch.cat(v, -1), torch.cat(w, -1)) for v, w in terms), strict=True)
+        return self.stack.betas.means(torch.stack(values), torch.stack(weights), drawn)
 
     def _validate(self, rates: Tensor) -> list[list[float]]:
         """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
@@ -251,14 +255,14 @@ class _Run:
 def _fits_of(stack: Stack, evaluation: Evaluation) -> list[Fit]:
     """What the plain networks, as last folded, make of their rows; without a history."""
     network = stack.plain
-    distortion, rates = evaluation.distortion_and_rates(network, stack.seed(0))
+    distortions, rates = evaluation.distortions_and_rates(network, stack.seed(0))
     return [
         Fit(
             stack.folded_weights(m),
             stack.plain_weights.layout_of(dim),
             {name: buffer.cpu() for name, buffer in network.encoder.buffers_of(m).items()},
             {},
-            float(distortion[m]),
+            {name: float(distortion[m]) for name, distortion in distortions.items()},
             rates[m, :dim].cpu(),
         )
         for m, dim in enumerate(stack.latent_dims)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -18,27 +19,29 @@ class WeightMatrix:
     """All weights of a stack as `values` (M, P) and their gradients as `grads`, a row a network.
 
     The network's own parameters become views of them, so one operation updates, averages or copies
-    everything. The first `n_penalized` columns are the coefficients (no biases) that are penalized; the slices `output`
-    are coefficients and biases of the decoder's last layer.
+    everything. The first `n_penalized` columns are the coefficients (no biases) that are penalized; `paces` are slices
+    that take longer steps, and how much longer.
     """
 
     def __init__(self, network: VIBNetwork) -> None:
-        coefficients, hastened = ({id(p) for p in group} for group in (network.coefficients(), network.hastened()))
+        coefficients, speeds = {id(p) for p in network.coefficients()}, {id(p): s for p, s in network.speeds()}
 
-        def part_of(column: Column) -> int:
-            """Coefficients, those of the last layer, what else there is, what else the last layer has."""
+        def part_of(column: Column) -> tuple[bool, float]:
+            """Coefficients before all else, and columns of one speed side by side."""
             first = id(column.parameters[0])
-            return int(first in hastened) + (0 if first in coefficients else 2)
+            return first not in coefficients, speeds.get(first, 1.0)
 
         self._network = network
         self._columns = sorted(network.columns(), key=part_of)
-        like, sizes = next(network.bottleneck.parameters()), [column.shape.numel() for column in self._columns]
+        like, sizes = network.bottleneck.linear.weight, [column.shape.numel() for column in self._columns]
         self.values = like.new_empty(network.n_networks, sum(sizes))
         self.grads = torch.zeros_like(self.values)
-        parts = [part_of(column) for column in self._columns]
-        ends = [sum(size for size, p in zip(sizes, parts, strict=True) if p <= part) for part in range(4)]
-        self.n_penalized = ends[1]
-        self.output = slice(ends[0], ends[1]), slice(ends[2], ends[3])
+        stop, self.n_penalized, self.paces = 0, 0, []
+        for (is_other, speed), group in groupby(self._columns, part_of):
+            start, stop = stop, stop + sum(column.shape.numel() for column in group)
+            self.n_penalized = self.n_penalized if is_other else stop
+            if speed != 1.0:
+                self.paces.append((slice(start, stop), speed))
         slices = zip(self.values.split(sizes, 1), self.grads.split(sizes, 1), strict=True)
         for column, (values, grads) in zip(self._columns, slices, strict=True):
             views = zip(column.parameters, column.views(values), column.views(grads), strict=True)
@@ -77,7 +80,7 @@ def _kept_shape(shape: torch.Size, mask: Tensor) -> tuple[int, ...]:
 
 
 # how parts were named in models stored by skvib 0.1
-FORMER_NAMES = {"decoder.": "head.decoder.", "likelihood.": "head.likelihood."}
+FORMER_NAMES = {"decoder.": "heads.y.decoder.", "likelihood.": "heads.y.likelihood."}
 
 
 def _renamed(layout: Layout) -> Layout:

@@ -1,0 +1,54 @@
+"""The rows of a problem, and the batches that a stack takes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from torch import Tensor
+
+from skvib.nn.layers import Inputs
+
+X = TypeVar("X")
+TARGET = "y"  # the column that an estimator predicts, and the head that describes it
+
+
+class Rows(NamedTuple, Generic[X]):
+    """Inputs (n, ...) or SparseRows, weights (n,), of mean 1 in training, and a column (n, ...) for each head.
+
+    `shares` are the weights (n,) of rows in a head where they are others: 0 where a row has no target. Such a row still
+    pays its rate. Of a stack all of these are (M, n, ...).
+    """
+
+    inputs: X
+    weights: Tensor
+    targets: dict[str, Tensor]
+    shares: dict[str, Tensor]
+
+    def share(self, head: str) -> Tensor:
+        """The weights of the rows in a head."""
+        return self.shares.get(head, self.weights)
+
+    def map(self, function: Callable[[Any], Any]) -> Rows[X]:
+        """A function of each of its parts."""
+        targets, shares = ({k: function(part) for k, part in parts.items()} for parts in (self.targets, self.shares))
+        return Rows(function(self.inputs), function(self.weights), targets, shares)
+
+    def at(self, index: Tensor, n_weighed: int) -> Rows[X]:
+        """Some of its rows; those behind the first ones weigh nothing."""
+        rows = self.map(lambda part: part.index_select(0, index))
+        if n_weighed < len(index):
+            for weights in (rows.weights, *rows.shares.values()):
+                weights[n_weighed:] = 0.0
+        return rows
+
+
+class Batch(NamedTuple):
+    """Rows of each of M networks, and noise (M, S, n, latent_dim) for the draws of their codes.
+
+    A network with fewer rows than its neighbours, `n_rows` (M, 1), has weight 0 in the last ones.
+    """
+
+    rows: Rows[Inputs]
+    noise: Tensor
+    n_rows: Tensor
