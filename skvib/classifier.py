@@ -259,7 +259,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         p : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`; for a multilabel target, the probability of each label.
         """
-        return self._map_draws(X, lambda likelihood, eta: likelihood.summarize(eta))
+        return self._map_draws(X, lambda xp, likelihood, eta: likelihood.predictive(xp, eta))
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`, without underflow.
@@ -274,7 +274,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         log_p : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`.
         """
-        return self._map_draws(X, lambda likelihood, eta: likelihood.log_mean_probabilities(eta))
+        return self._map_draws(X, lambda xp, likelihood, eta: likelihood.log_predictive(xp, eta))
 
     def predict(self, X):
         """The most probable label; for a multilabel target, all labels more probable than not.

@@ -10,6 +10,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
+from skvib.nn.operations import TORCH
 from skvib.nn.problem import available_device
 from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
@@ -92,14 +93,14 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     @torch.no_grad()
     def _map_rows(self, X, function, dtype=None):
-        """`function(network, posterior)`, a tensor or a tuple of them with rows first, for all rows.
+        """`function(xp, network, posterior)`, a tensor or a tuple of them with rows first, for all rows.
 
         They come in this dtype, by default that of X; an error tells of rows so far away that they overflow it.
         """
         check_is_fitted(self)
         X = read_inputs(self, X)
         network, chunks = self._inference(X)
-        outputs = (function(network, network(chunk)) for chunk in chunks)
+        outputs = (function(TORCH, network, network.predictive(TORCH, chunk)) for chunk in chunks)
         with np.errstate(over="ignore"):
             arrays = gathered(outputs, X.shape[0], dtype or X.dtype)
         for array in arrays if isinstance(arrays, tuple) else (arrays,):
@@ -107,11 +108,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return arrays
 
     def _map_draws(self, X, function, dtype=None):
-        """`function(likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
+        """`function(xp, likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
 
-        def decode(network, posterior):
-            eta = network.decode_points(posterior, self._points(network))
-            return function(network.likelihood, eta[0])
+        def decode(xp, network, posterior):
+            eta = network.head.predictive(xp, posterior, self._points(network))
+            return function(xp, network.likelihood, eta[0])
 
         return self._map_rows(X, decode, dtype)
 
@@ -133,7 +134,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         mu, sigma : ndarray of shape (n_samples, latent_dim)
             Mean and standard deviation of the code, in the dtype of X.
         """
-        return self._map_rows(X, lambda network, posterior: (posterior.mu[0], posterior.sigma[0]))
+        return self._map_rows(X, lambda xp, network, posterior: (posterior.mu[0], posterior.sigma[0]))
 
     def transform(self, X):
         """The mean code of each row.
@@ -148,7 +149,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         mu : ndarray of shape (n_samples, latent_dim)
             Mean of q(z|x), in the dtype of X.
         """
-        return self._map_rows(X, lambda network, posterior: posterior.mu[0])
+        return self._map_rows(X, lambda xp, network, posterior: posterior.mu[0])
 
     def sample_latent(self, X, n_samples=1, random_state=0):
         """Draw codes z ~ q(z|x).
@@ -184,7 +185,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior).sum(-1)[0])
+        return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0].sum(-1))
 
     def latent_rate_samples(self, X):
         """The rate of each row by latent dimension; they add up to `rate_samples`.
@@ -199,7 +200,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples, latent_dim)
             In nats.
         """
-        return self._map_rows(X, lambda network, posterior: network.prior.rates(posterior)[0])
+        return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0])
 
     def score_samples(self, X):
         """An inlier score, minus the rate of each row, which Pipelines forward.

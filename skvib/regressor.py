@@ -277,11 +277,11 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             if quantiles.ndim != 1 or not ((quantiles > 0) & (quantiles < 1)).all():
                 raise ValueError(f"quantiles must be a list of numbers in (0, 1); got {quantiles}.")
 
-        def summarize(likelihood, eta):
+        def summarize(xp, likelihood, eta):
             target = self._target
             if quantiles is None and not return_std:
-                return target.unscaled(likelihood.summarize(eta), target.mean)
-            means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(eta)))
+                return target.unscaled(likelihood.predictive(xp, eta), target.mean)
+            means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(xp, eta)))
             if quantiles is not None:
                 return target.unscaled(mixture_quantiles(means, scales, quantiles), target.mean)
             std = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()

@@ -28,8 +28,9 @@ def make_network(
     encoders=None,
     row_values=None,
     kind=Architecture,
+    decoder=(5,),
 ):
-    architecture = kind(N_FEATURES, hidden, (5,), activation, likelihood, N_OUTPUTS)
+    architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS)
     network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
@@ -123,7 +124,7 @@ class Laplace(Prior):
         gradient.mu.add_(own.mu)
         gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
 
-    def rates(self, posterior):
+    def predictive(self, xp, posterior):
         normal, ratio = torch.distributions.Normal(0.0, 1.0), posterior.mu / posterior.sigma
         size = 2.0 * normal.log_prob(ratio).exp() + ratio * (2.0 * normal.cdf(ratio) - 1.0)
         entropy = posterior.sigma.log() + 0.5 * (1.0 + math.log(2.0 * math.pi))

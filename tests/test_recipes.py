@@ -45,7 +45,7 @@ def test_the_page_shows_the_recipes_and_the_contracts():
 
 
 def test_a_likelihood_without_one_of_its_methods_is_no_likelihood():
-    assert Likelihood.__abstractmethods__ == {"record", "backward", "summarize"}
+    assert Likelihood.__abstractmethods__ == {"record", "backward", "predictive"}
     for name in Likelihood.__abstractmethods__:
         assert inspect.getdoc(getattr(Likelihood, name))
     with pytest.raises(TypeError, match="abstract"):

@@ -19,8 +19,8 @@ class Poisson(Likelihood):
         rate, y = tape
         return (rate - y).mul_(grad.unsqueeze(-1))
 
-    def summarize(self, eta):
-        return eta.exp().mean(0)
+    def predictive(self, xp, eta):
+        return xp.exp(eta).mean(0)
 
 
 LIKELIHOODS["poisson"] = Poisson
@@ -59,7 +59,7 @@ class VIBPoissonRegressor(VIBRegressor):
     def predict(self, X):
         """The expected count of each row."""
 
-        def expected(likelihood, eta):
-            return likelihood.summarize(eta).view(eta.shape[1], *self._y_shape)
+        def expected(xp, likelihood, eta):
+            return likelihood.predictive(xp, eta).reshape(eta.shape[1], *self._y_shape)
 
         return self._map_draws(X, expected, np.float64)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import Inputs, MakeLinear
+from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Diagonal
 
@@ -33,15 +34,22 @@ class Bottleneck(Part):
         return {parameter: used.repeat(2) for parameter in self.linear.parameters()}
 
     def forward(self, features: Inputs) -> Diagonal:
-        return self.record(features)[0]
+        return self.predictive(TORCH, features)
+
+    def predictive(self, xp: Operations, features: Array) -> Diagonal:
+        return self._posterior(xp, self.linear.predictive(xp, features))
 
     def record(self, features: Inputs) -> tuple[Diagonal, tuple[Any, Tensor]]:
         output, of_linear = self.linear.record(features)
-        mu, raw = output.chunk(2, -1)
-        sigma = nn.functional.softplus(raw) + SIGMA_FLOOR
+        return self._posterior(TORCH, output), (of_linear, output[..., output.shape[-1] // 2 :])
+
+    def _posterior(self, xp: Operations, output: Array) -> Diagonal:
+        latent_dim = output.shape[-1] // 2
+        mu, sigma = output[..., :latent_dim], xp.softplus(output[..., latent_dim:]) + SIGMA_FLOOR
         if self.used is not None:
-            mu, sigma = mu * self.used, torch.where(self.used, sigma, 1.0)
-        return Diagonal(mu, sigma), (of_linear, raw)
+            used = xp.asarray(self.used)
+            mu, sigma = mu * used, xp.where(used, sigma, 1.0)
+        return Diagonal(mu, sigma)
 
     def backward(self, tape: tuple, gradient: Diagonal, input_gradient: bool = True) -> Tensor | None:
         of_linear, raw = tape

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
 from skvib.nn.layers import MakeLinear, StackedMLP
+from skvib.nn.operations import Operations
 from skvib.nn.parts import Column, Part
 
 
@@ -67,6 +68,10 @@ class ModuleEncoder(Part):
         plain.load_state_dict(self.state_dict())
         for network in range(len(self.modules_)):
             plain.set_buffers(network, self.buffers_of(network))
+
+    def predictive(self, xp: Operations, x: Tensor) -> Tensor:
+        """A user's module runs in torch alone."""
+        return self(x)
 
     def forward(self, x: Tensor) -> Tensor:
         before = [self.buffers_of(network) for network in range(len(self.modules_))]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skvib.nn.layers import MakeLinear, StackedMLP
 from skvib.nn.likelihoods import Likelihood
+from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
 
@@ -54,25 +55,27 @@ class Head(Part):
         """What takes longer steps, and how much: the decoder's last layer."""
         return ((p, self.likelihood.output_speed) for p in self.decoder.layers[-1].hastened())
 
-    def decode_points(self, posterior: Diagonal, points: Tensor) -> Tensor:
+    def predictive(self, xp: Operations, posterior: Diagonal, points: Array) -> Array:
         """Decode z = mu + sigma * point for each row and point, (M, S, latent_dim) -> (M, S, n, n_parameters).
 
         A linear decoder W needs no z: the draws of all rows are W mu + b + (W * point) sigma, two products.
         The parameters come first in memory, which makes a softmax over them ten times faster.
         """
+        (mu, sigma), (n_networks, n_points, latent_dim) = posterior, points.shape
         if len(self.decoder.layers) > 1:
-            eta = self.decoder(posterior.sample(points.unsqueeze(2)).flatten(1, 2))
-            return eta.unflatten(1, (points.shape[1], -1))
-        weight = self.decoder.layers[0].weight.mT
-        spread = (weight.unsqueeze(2) * points.unsqueeze(1)).flatten(1, 2)
-        eta = torch.bmm(spread, posterior.sigma.mT).unflatten(1, (-1, points.shape[1]))
-        eta += self.decoder(posterior.mu).mT.unsqueeze(2)
-        return eta.permute(0, 2, 3, 1)
+            z = xp.addcmul(mu[:, None], points[:, :, None], sigma[:, None])
+            eta = self.decoder.predictive(xp, z.reshape(n_networks, -1, latent_dim))
+            return eta.reshape(n_networks, n_points, -1, eta.shape[-1])
+        weight = xp.permute(xp.asarray(self.decoder.layers[0].weight), (0, 2, 1))
+        spread = (weight[:, :, None] * points[:, None]).reshape(n_networks, -1, latent_dim)
+        eta = xp.matmul(spread, xp.permute(sigma, (0, 2, 1))).reshape(n_networks, -1, n_points, sigma.shape[1])
+        eta += xp.permute(self.decoder.predictive(xp, mu), (0, 2, 1))[:, :, None]
+        return xp.permute(eta, (0, 2, 3, 1))
 
     def log_likelihood(self, posterior: Diagonal, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""
         n_points = points.shape[1]
-        eta = self.decode_points(posterior, points).flatten(1, 2)
+        eta = self.predictive(TORCH, posterior, points).flatten(1, 2)
         distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
         return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
 

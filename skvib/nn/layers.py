@@ -2,7 +2,8 @@
 
 Every part of a network follows one protocol. ``record(inputs)`` returns the output and a tape of
 what the reverse pass needs; ``backward(tape, grad)`` writes the gradients of its own parameters and
-returns the gradient of its input. ``forward`` is ``record`` without the tape, in plain torch.
+returns the gradient of its input. ``predictive(xp, inputs)`` is the output alone, in the operations of any
+back end; ``forward`` is that of torch.
 
 A network for one beta has `StackedLinear` layers, whose bias is the same for all rows. A network for a
 range of betas has `GatedLinear` ones: W and b become diag(g) W and c, where g and c are smooth functions of
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from skvib.nn.operations import NARROW, TORCH, Array, Operations, product
 from skvib.nn.parts import Part, Parts
 
 aten = torch.ops.aten
@@ -28,23 +30,26 @@ KNOT_SPACING = 0.5  # nats of log beta, where beta is small
 DENSER = 4.0  # times beta, how much denser the knots lie up to beta = 1: a rate falls as fast as 1 / (1 - beta)
 BUMP_WIDTH = 0.7  # in spacings of the knots
 N_GROUPS = 16  # betas of a batch
-NARROW = range(2, 16)  # outputs: BLAS is up to six times as fast with so few before the rows, not behind them
 GATE_SPEED = 10.0  # Adam moves every parameter alike, but from one end of a path to the other a gate has far to go
 
 
 class Activation(NamedTuple):
-    """A pointwise nonlinearity; `backward` maps (grad, input, output) to the input's gradient."""
+    """A pointwise nonlinearity; `backward` maps (grad, input, output) to the input's gradient.
 
+    `operation` names the one that predicts; `forward` may overwrite its input.
+    """
+
+    operation: str
     forward: Callable[[Tensor], Tensor]
     backward: Callable[[Tensor, Tensor, Tensor], Tensor]
     gain: float
 
 
 ACTIVATIONS = {
-    "relu": Activation(torch.relu_, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)),
-    "silu": Activation(nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)),
-    "gelu": Activation(nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)),
-    "tanh": Activation(torch.tanh_, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
+    "relu": Activation("relu", torch.relu_, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)),
+    "silu": Activation("silu", nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)),
+    "gelu": Activation("gelu", nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)),
+    "tanh": Activation("tanh", torch.tanh_, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
 }
 
 
@@ -192,22 +197,19 @@ class StackedLinear(Part):
         yield from (self.weight, self.bias)
 
     def forward(self, x: Inputs) -> Tensor:
-        return self.record(x)[0]
+        return self.predictive(TORCH, x)
+
+    def predictive(self, xp: Operations, x: Array) -> Array:
+        output = xp.product(x, xp.asarray(self.weight), self.product_dtype)
+        output += xp.asarray(self.bias)
+        return output
 
     def record(self, x: Inputs) -> tuple[Tensor, Inputs]:
-        return self._product(x).add_(self.bias), x
+        return product(x, self.weight, self.product_dtype).add_(self.bias), x
 
     def backward(self, tape: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
         self.row_values.gather(grad, self.bias.grad)
         return self._product_backward(tape, grad, input_gradient)
-
-    def _product(self, x: Inputs) -> Tensor:
-        if not isinstance(x, Tensor):
-            return torch.stack([rows.product(w) for rows, w in zip(x, self.weight, strict=True)])
-        if self.product_dtype is not None:
-            return self._reduced_product(x, self.weight)
-        weight = self.weight
-        return torch.bmm(weight.mT, x.mT).mT if self.is_narrow else torch.bmm(x, weight)
 
     def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> Tensor | None:
         if not isinstance(x, Tensor):
@@ -265,16 +267,20 @@ class GatedLinear(StackedLinear):
         """Gate and bias have a speed of their own."""
         yield self.weight
 
+    def predictive(self, xp: Operations, x: Array) -> Array:
+        """Networks for many betas predict at those of a batch, in torch alone; others are what they fold into."""
+        return self.record(x)[0]
+
     def record(self, x: Inputs) -> tuple[Tensor, tuple[Inputs, Tensor, Tensor]]:
-        product = self._product(x)
+        before = product(x, self.weight, self.product_dtype)
         gate = self.row_values.by_group(GATE_SPEED * self.gate).unsqueeze(1)
         bias = self.row_values.by_group(GATE_SPEED * self.bias).unsqueeze(1)
-        return torch.addcmul(bias, grouped(product), gate).flatten(1, 2), (x, product, gate)
+        return torch.addcmul(bias, grouped(before), gate).flatten(1, 2), (x, before, gate)
 
     def backward(self, tape: tuple, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
-        x, product, gate = tape
+        x, before, gate = tape
         self.row_values.gather(grad, self.bias.grad)
-        self.row_values.gather(product.mul_(grad), self.gate.grad)
+        self.row_values.gather(before.mul_(grad), self.gate.grad)
         self.bias.grad.mul_(GATE_SPEED)
         self.gate.grad.mul_(GATE_SPEED)
         return self._product_backward(x, (grouped(grad) * gate).flatten(1, 2), input_gradient)
@@ -306,7 +312,14 @@ class StackedMLP(Part):
         self._linear = len(self.layers) - 1 if linear_output else None
 
     def forward(self, x: Inputs) -> Tensor:
-        return self.record(x)[0]
+        return self.predictive(TORCH, x)
+
+    def predictive(self, xp: Operations, x: Array) -> Array:
+        activation = getattr(xp, self.activation.operation)
+        for index, layer in enumerate(self.layers):
+            x = layer.predictive(xp, x)
+            x = x if index == self._linear else activation(x)
+        return x
 
     def record(self, x: Inputs) -> tuple[Tensor, list[tuple[Any, Tensor, Tensor]]]:
         tape = []

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
+from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 
 NOISE_FLOOR = 1e-3
@@ -54,8 +55,11 @@ class Likelihood(Part, ABC):
         """The gradient of sum(grad * -log q(y|z)) by eta; that of its own parameters it writes into their `grad`."""
 
     @abstractmethod
-    def summarize(self, eta: Tensor) -> Tensor:
-        """The mean of y, or the probabilities of its values, over S draws: (S, n, n_parameters) -> (n, ...)."""
+    def predictive(self, xp: Operations, eta: Array) -> Array:
+        """The mean of y, or the probabilities of its values, over S draws: (S, n, n_parameters) -> (n, ...).
+
+        `xp` holds the operations of torch or of another back end, as `xp.exp(eta)`.
+        """
 
     def set_progress(self, progress: float) -> None:
         """How much of its training is over, in [0, 1]: `backward` may ease the beginning, and is exact at 1."""
@@ -88,14 +92,14 @@ class Categorical(Likelihood):
         log_p = torch.log_softmax(eta.mT, 1)  # once for a code, however many targets it meets
         return log_p.expand(-1, -1, len(y)).gather(1, y.expand(len(eta), 1, -1)).squeeze(1)
 
-    def summarize(self, eta: Tensor) -> Tensor:
+    def predictive(self, xp: Operations, eta: Array) -> Array:
         """Mean of q(c|z) over draws, (S, n, C) -> (n, C)."""
-        return torch.softmax(eta.permute(2, 0, 1), 0).mean(1).T
+        return xp.softmax(xp.permute(eta, (2, 0, 1)), 0).mean(1).T
 
-    def log_mean_probabilities(self, eta: Tensor) -> Tensor:
+    def log_predictive(self, xp: Operations, eta: Array) -> Array:
         """Its logarithm."""
-        log_p = torch.log_softmax(eta.permute(2, 0, 1), 0)
-        return torch.logsumexp(log_p, 1).T - math.log(len(eta))
+        log_p = xp.log_softmax(xp.permute(eta, (2, 0, 1)), 0)
+        return xp.logsumexp(log_p, 1).T - math.log(len(eta))
 
 
 class Bernoulli(Likelihood):
@@ -110,13 +114,13 @@ class Bernoulli(Likelihood):
         eta, y = tape
         return (eta.sigmoid() - y).mul_(grad.unsqueeze(-1))
 
-    def summarize(self, eta: Tensor) -> Tensor:
+    def predictive(self, xp: Operations, eta: Array) -> Array:
         """Mean of q(1|z) of each label over draws, (S, n, L) -> (n, L)."""
-        return eta.sigmoid().mean(0)
+        return xp.sigmoid(eta).mean(0)
 
-    def log_mean_probabilities(self, eta: Tensor) -> Tensor:
+    def log_predictive(self, xp: Operations, eta: Array) -> Array:
         """Its logarithm."""
-        return torch.logsumexp(nn.functional.logsigmoid(eta), 0) - math.log(len(eta))
+        return xp.logsumexp(xp.logsigmoid(eta), 0) - math.log(len(eta))
 
 
 class Gaussian(Likelihood):
@@ -133,16 +137,19 @@ class Gaussian(Likelihood):
             self.row_values = row_values or SharedByRows()
             self.raw_scale = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_outputs))
 
-    def moments(self, eta: Tensor) -> tuple[Tensor, Tensor]:
+    def moments(self, xp: Operations, eta: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
-        mean, raw = eta.chunk(2, -1) if self.heteroscedastic else (eta, self._raw(eta))
-        return mean, nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR
+        mean, raw = self._mean_and_raw(xp, eta)
+        return mean, xp.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR
 
-    def _raw(self, eta: Tensor) -> Tensor:
-        return NOISE_SPEED * self.row_values.spread(self.raw_scale, eta.shape[1])
+    def _mean_and_raw(self, xp: Operations, eta: Array) -> tuple[Array, Array]:
+        if self.heteroscedastic:
+            n_outputs = eta.shape[-1] // 2
+            return eta[..., :n_outputs], eta[..., n_outputs:]
+        return eta, NOISE_SPEED * self.row_values.spread(xp.asarray(self.raw_scale), eta.shape[1])
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        mean, scale = self.moments(eta)
+        mean, scale = self.moments(TORCH, eta)
         error = (mean - y) / scale
         return (0.5 * error * error + scale.log() + HALF_LOG_2PI).sum(-1), (eta, error, scale)
 
@@ -150,20 +157,19 @@ class Gaussian(Likelihood):
         eta, error, scale = tape
         grad = self._eased(grad.unsqueeze(-1), scale) / scale
         grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
+        slope = (self._mean_and_raw(TORCH, eta)[1] + UNIT_SOFTPLUS).sigmoid()
         if self.heteroscedastic:
-            raw = eta.chunk(2, -1)[1]
-            return torch.cat([grad_mean, grad_scale * (raw + UNIT_SOFTPLUS).sigmoid()], -1)
-        slope = NOISE_SPEED * (self._raw(eta) + UNIT_SOFTPLUS).sigmoid()
-        self.row_values.gather(grad_scale * slope, self.raw_scale.grad)
+            return torch.cat([grad_mean, grad_scale * slope], -1)
+        self.row_values.gather(grad_scale * (NOISE_SPEED * slope), self.raw_scale.grad)
         return grad_mean
 
     def _eased(self, grad: Tensor, scale: Tensor) -> Tensor:
         """The gradient of each row and output, in the part of it that is used at this stage of the training."""
         return grad
 
-    def summarize(self, eta: Tensor) -> Tensor:
+    def predictive(self, xp: Operations, eta: Array) -> Array:
         """The mean over draws, (S, n, n_parameters) -> (n, O)."""
-        return self.moments(eta)[0].mean(0)
+        return self._mean_and_raw(xp, eta)[0].mean(0)
 
     def fold_into(self, plain: Gaussian, mix: Tensor) -> None:
         if not self.heteroscedastic:

@@ -17,6 +17,7 @@ from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.heads import Decoder, Head
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
+from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Part
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import Linear
@@ -103,11 +104,15 @@ class VIBNetwork(Part):
         return self.head.decoder
 
     def forward(self, x: Inputs) -> Diagonal:
-        if self.center is not None and isinstance(x, Tensor):
-            x = x - self.center
+        return self.predictive(TORCH, x)
+
+    def predictive(self, xp: Operations, x: Array) -> Diagonal:
+        """The posterior of rows (M, n, n_features), or of M SparseRows, which know their center."""
+        if self.center is not None and not isinstance(x, list):
+            x = x - xp.asarray(self.center)
         if self.scale is not None:
-            x = x / self.scale
-        return self.bottleneck(self.encoder(x))
+            x = x / xp.asarray(self.scale)
+        return self.bottleneck.predictive(xp, self.encoder.predictive(xp, x))
 
     def record(self, x: Inputs) -> tuple[Diagonal, tuple[Any, Any, bool]]:
         """The posterior, and what `backward` needs."""
@@ -123,10 +128,6 @@ class VIBNetwork(Part):
 
     def decode(self, z: Tensor) -> Tensor:
         return self.head.decoder(z)
-
-    def decode_points(self, posterior: Diagonal, points: Tensor) -> Tensor:
-        """Parameters of q(y|z) at z = mu + sigma * point for each row and point, (M, S, n, n_parameters)."""
-        return self.head.decode_points(posterior, points)
 
     def log_likelihood(self, x: Inputs, y: Tensor, points: Tensor) -> Tensor:
         """log of the mean over points of q(y|z), the posterior predictive, (M, n), nats."""

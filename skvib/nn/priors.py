@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
 
@@ -26,8 +26,12 @@ class Prior(Part, ABC):
         """Add the gradient of sum(grad * rate), grad (M, n), to the posterior's; write that of its own parameters."""
 
     @abstractmethod
-    def rates(self, posterior: Diagonal) -> Tensor:
+    def predictive(self, xp: Operations, posterior: Diagonal) -> Array:
         """The rate of each row by latent dimension, (M, n, latent_dim), nats."""
+
+    def rates(self, posterior: Diagonal) -> Tensor:
+        """The same in torch."""
+        return self.predictive(TORCH, posterior)
 
 
 class StandardNormal(Prior):
@@ -35,7 +39,7 @@ class StandardNormal(Prior):
 
     def record(self, code: Code) -> tuple[Tensor, Diagonal]:
         posterior = code.posterior
-        twice = self._twice(posterior).sum(-1)
+        twice = self._twice(TORCH, posterior).sum(-1)
         return (twice - float(posterior.mu.shape[-1])) * 0.5, posterior
 
     def backward(self, tape: Diagonal, grad: Tensor, gradient: Diagonal) -> None:
@@ -44,10 +48,10 @@ class StandardNormal(Prior):
         gradient.mu.addcmul_(grad, tape.mu)
         gradient.sigma.addcmul_(grad, tape.sigma - tape.sigma.reciprocal())
 
-    def rates(self, posterior: Diagonal) -> Tensor:
-        return self._twice(posterior).sub(1.0).mul(0.5)
+    def predictive(self, xp: Operations, posterior: Diagonal) -> Array:
+        return (self._twice(xp, posterior) - 1.0) * 0.5
 
-    def _twice(self, posterior: Diagonal) -> Tensor:
+    def _twice(self, xp: Operations, posterior: Diagonal) -> Array:
         """mu^2 + sigma^2 - 2 log sigma."""
-        squares = torch.addcmul(posterior.mu * posterior.mu, posterior.sigma, posterior.sigma)
-        return torch.sub(squares, posterior.sigma.log(), alpha=2.0)
+        mu, sigma = posterior
+        return xp.addcmul(mu * mu, sigma, sigma) - 2.0 * xp.log(sigma)
