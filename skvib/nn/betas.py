@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -15,51 +16,80 @@ from skvib.nn.weights import WeightMatrix
 VALIDATE_EVERY = 5  # epochs, of a network conditioned on beta: it is as many networks as it has betas
 # nats of log beta beyond both ends of a range, from which its network learns too: it is weakest at the ends
 MARGIN = 0.7
+Make = Callable[[], VIBNetwork]
 
 
-class OneBeta:
-    """Networks for one beta each, `values` (M, 1). What trains is what predicts."""
+class Betas(ABC):
+    """At which betas the networks of a stack are, `values` (M, K)."""
 
-    row_values: ConditionedOnBeta | None = None
-    multiple = 1  # of which a batch has rows
-    n_epochs_apart = 1  # from one validation to the next
-    may_shrink = True  # a stack, once some of its networks have closed
+    row_values: ConditionedOnBeta | None
+    multiple: int  # of which a batch has rows
+    n_epochs_apart: int  # from one validation to the next
+    may_shrink: bool  # a stack, once some of its networks have closed
 
     def __init__(self, values: Tensor) -> None:
         self.values = values
 
+    @abstractmethod
     def draw(self, generators: Sequence[torch.Generator], n_rows: int) -> Tensor:
-        """The price of a nat for each network (M, 1), or for each of its n rows (M, n)."""
-        return self.values
+        """The beta of each network (M, 1), or of each of its n rows (M, n)."""
 
     def means(self, terms: Tensor, weights: Tensor, drawn: Sequence[Tensor]) -> Tensor:
         """Weighted means (T, M, K) of the terms of rows, weights and both (T, M, n), at each beta."""
         return (weights * terms).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
 
-    def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:
-        """What holds the network at one beta."""
-        return network, weights
+    @abstractmethod
+    def folded_of(self, network: VIBNetwork, weights: WeightMatrix, make: Make) -> tuple[VIBNetwork, WeightMatrix]:
+        """What holds the networks at one beta."""
 
-    def fold(self, network: VIBNetwork, plain: VIBNetwork, k: int) -> None:
-        """Make `plain` what the network is at the k-th beta."""
+    @abstractmethod
+    def fold(self, network: VIBNetwork, folded: VIBNetwork, k: int) -> None:
+        """Make `folded` what the networks are at the k-th beta."""
 
-    def remember(self, k: int, losses: Tensor, plain: Tensor, is_open: Tensor) -> None:
-        """Plain weights (M, P) whose validation loss at the k-th beta is the lowest so far."""
+    @abstractmethod
+    def remember(self, k: int, losses: Tensor, folded: Tensor, is_open: Tensor) -> None:
+        """Folded weights (M, P), if their validation loss at the k-th beta is the lowest so far."""
 
-    def recall(self, k: int, plain: Tensor, is_trusted: Tensor) -> None:
-        """Give plain weights (M, P) back what is remembered of the k-th beta."""
+    @abstractmethod
+    def recall(self, k: int, folded: Tensor, is_trusted: Tensor) -> None:
+        """Give folded weights (M, P) back what is remembered of the k-th beta."""
 
+    @abstractmethod
     def reached(self, m: int, score: float) -> float:
         """How far network m has come, the higher the better; `score` is that of the last epoch."""
+
+
+class OneBeta(Betas):
+    """Networks for one beta each. What trains is what predicts, and there is nothing to fold or remember."""
+
+    row_values, multiple, n_epochs_apart, may_shrink = None, 1, 1, True
+
+    def draw(self, generators: Sequence[torch.Generator], n_rows: int) -> Tensor:
+        return self.values
+
+    def folded_of(self, network: VIBNetwork, weights: WeightMatrix, make: Make) -> tuple[VIBNetwork, WeightMatrix]:
+        return network, weights
+
+    def fold(self, network: VIBNetwork, folded: VIBNetwork, k: int) -> None:
+        pass
+
+    def remember(self, k: int, losses: Tensor, folded: Tensor, is_open: Tensor) -> None:
+        pass
+
+    def recall(self, k: int, folded: Tensor, is_trusted: Tensor) -> None:
+        pass
+
+    def reached(self, m: int, score: float) -> float:
         return score
 
 
-class BetaRange(OneBeta):
+class BetaRange(Betas):
     """Networks conditioned on log beta, for all betas of `log_range`.
 
-    They fold into a plain network at any beta. At those of `values` (M, K) they are judged, and the best is remembered.
+    They fold into networks for one beta, any of these. Those of `values` are judged, and the best is remembered.
     """
 
+    row_values: ConditionedOnBeta
     multiple = N_GROUPS
     n_epochs_apart = VALIDATE_EVERY
     may_shrink = False  # they are few
@@ -89,29 +119,26 @@ class BetaRange(OneBeta):
         sums = none.scatter_add(-1, nearest, weights * terms)
         return torch.where(totals > 0, sums / totals, super().means(terms, weights, drawn))
 
-    def plain_of(self, network: VIBNetwork, weights: WeightMatrix, make: Callable) -> tuple[VIBNetwork, WeightMatrix]:
-        plain = make()
-        return plain, WeightMatrix(plain)
+    def folded_of(self, network: VIBNetwork, weights: WeightMatrix, make: Make) -> tuple[VIBNetwork, WeightMatrix]:
+        folded = make()
+        return folded, WeightMatrix(folded)
 
-    def fold(self, network: VIBNetwork, plain: VIBNetwork, k: int) -> None:
-        network.fold_at(self.values[:, k].log(), plain)
+    def fold(self, network: VIBNetwork, folded: VIBNetwork, k: int) -> None:
+        network.fold_at(self.values[:, k].log(), folded)
 
-    def remember(self, k: int, losses: Tensor, plain: Tensor, is_open: Tensor) -> None:
+    def remember(self, k: int, losses: Tensor, folded: Tensor, is_open: Tensor) -> None:
         better = is_open & (losses < self.lowest[:, k])
-        before = plain if self.best[k] is None else self.best[k]
-        self.best[k] = torch.where(better[:, None], plain, before)
+        before = folded if self.best[k] is None else self.best[k]
+        self.best[k] = torch.where(better[:, None], folded, before)
         self.lowest[:, k] = torch.where(better, losses, self.lowest[:, k])
 
-    def recall(self, k: int, plain: Tensor, is_trusted: Tensor) -> None:
+    def recall(self, k: int, folded: Tensor, is_trusted: Tensor) -> None:
         if self.best[k] is not None:
-            plain.copy_(torch.where(is_trusted[:, None], self.best[k], plain))
+            folded.copy_(torch.where(is_trusted[:, None], self.best[k], folded))
 
     def reached(self, m: int, score: float) -> float:
         """The training goes on while one of its betas improves."""
         return score if self.best[0] is None else -float(self.lowest[m].mean())
-
-
-Betas = OneBeta | BetaRange
 
 
 def learned_range(betas: Sequence[float]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from skvib.nn.layers import MakeLinear, StackedMLP
 from skvib.nn.operations import Operations
-from skvib.nn.parts import Column, Part
+from skvib.nn.parts import NamedParameter, Part
 
 
 class MLPEncoder(StackedMLP):
@@ -52,22 +52,22 @@ class ModuleEncoder(Part):
         super().__init__()
         self.modules_ = nn.ModuleList(copy.deepcopy(module) for module in modules)
 
-    def columns(self) -> Iterator[Column]:
+    def trained(self) -> Iterator[NamedParameter]:
         for named in zip(*(module.named_parameters() for module in self.modules_), strict=True):
             (name, first), parameters = named[0], tuple(parameter for _, parameter in named)
             if first.requires_grad:
-                yield Column(f"modules_.{name}", first.shape, parameters)
+                yield NamedParameter(f"modules_.{name}", first.shape, parameters)
 
     def coefficients(self) -> Iterator[nn.Parameter]:
         for name, parameter in self.named_parameters():
             if name.endswith("weight") and parameter.ndim > 1:
                 yield parameter
 
-    def fold_into(self, plain: ModuleEncoder, mix: Tensor) -> None:
+    def fold_into(self, folded: ModuleEncoder, mix: Tensor) -> None:
         """A module says the same at each beta."""
-        plain.load_state_dict(self.state_dict())
+        folded.load_state_dict(self.state_dict())
         for network in range(len(self.modules_)):
-            plain.set_buffers(network, self.buffers_of(network))
+            folded.set_buffers(network, self.buffers_of(network))
 
     def predictive(self, xp: Operations, x: Tensor) -> Tensor:
         """A user's module runs in torch alone."""

@@ -23,7 +23,7 @@ class Evaluation:
     """
 
     def __init__(self, problems: Sequence[Problem], settings: Settings, training: Pool) -> None:
-        self.training, self.n_rows = training, problems[0].n_evaluated
+        self.training, self.n_evaluated = training, problems[0].n_evaluated
         self.validation = None
         if problems[0].validation is not None:
             self.validation = Pool([problem.validation for problem in problems], settings.device)
@@ -55,7 +55,7 @@ class Evaluation:
         rates = weights = 0.0
         distortions, shares = dict.fromkeys(network.heads, 0.0), dict.fromkeys(network.heads, 0.0)
         points = self.few_points
-        for rows, counts in self.training.chunks(self.n_rows):
+        for rows, counts in self.training.chunks(self.n_evaluated):
             posterior = network(rows.inputs)
             rates = rates + (rows.weights.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
             weights = weights + rows.weights.sum(1)

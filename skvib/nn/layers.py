@@ -285,10 +285,10 @@ class GatedLinear(StackedLinear):
         self.gate.grad.mul_(GATE_SPEED)
         return self._product_backward(x, (grouped(grad) * gate).flatten(1, 2), input_gradient)
 
-    def fold_into(self, plain: StackedLinear, mix: Tensor) -> None:
-        """Give `plain` the weights that this layer has at one beta, where it mixes its knots so, (M, 1, n_values)."""
-        plain.weight.copy_(self.weight * torch.bmm(mix, GATE_SPEED * self.gate))
-        plain.bias.copy_(torch.bmm(mix, GATE_SPEED * self.bias))
+    def fold_into(self, folded: StackedLinear, mix: Tensor) -> None:
+        """Give `folded` the weights that this layer has at one beta, where it mixes its knots so, (M, 1, n_values)."""
+        folded.weight.copy_(self.weight * torch.bmm(mix, GATE_SPEED * self.gate))
+        folded.bias.copy_(torch.bmm(mix, GATE_SPEED * self.bias))
 
     @torch.no_grad()
     def reset(self, network: int) -> None:

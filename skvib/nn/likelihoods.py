@@ -171,9 +171,9 @@ class Gaussian(Likelihood):
         """The mean over draws, (S, n, n_parameters) -> (n, O)."""
         return self._mean_and_raw(xp, eta)[0].mean(0)
 
-    def fold_into(self, plain: Gaussian, mix: Tensor) -> None:
+    def fold_into(self, folded: Gaussian, mix: Tensor) -> None:
         if not self.heteroscedastic:
-            plain.raw_scale.copy_(torch.bmm(mix, self.raw_scale))
+            folded.raw_scale.copy_(torch.bmm(mix, self.raw_scale))
 
     def restandardize(self, layer: StackedLinear, ratio: Tensor, shift: Tensor) -> None:
         """Means change exactly; the noise of a heteroscedastic one to first order about that of the layer's bias."""

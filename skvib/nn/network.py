@@ -141,9 +141,9 @@ class VIBNetwork(Part):
         return self
 
     @torch.no_grad()
-    def fold_at(self, log_beta: Tensor, plain: VIBNetwork) -> None:
-        """Give `plain`, a network without gates, the weights that this one has at each network's log beta (M,)."""
-        self.fold_into(plain, self.row_values.basis(log_beta).unsqueeze(1))
+    def fold_at(self, log_beta: Tensor, folded: VIBNetwork) -> None:
+        """Give `folded`, a network without gates, the weights that this one has at each network's log beta (M,)."""
+        self.fold_into(folded, self.row_values.basis(log_beta).unsqueeze(1))
 
     @torch.no_grad()
     def fold_standardization(self, mean: Tensor, scale: Tensor) -> None:

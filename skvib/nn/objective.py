@@ -48,7 +48,7 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> list[Term]:
     rate, of_prior = network.prior.record(code)
     of_z = [head.backward(recorded[name][1], rows.share(name) / n_rows) for name, head in network.heads.items()]
     gradient = posterior.pull(noise, reduce(torch.add, of_z))
-    price = network.price.slope(beta, rate, rows.weights)
-    network.prior.backward(of_prior, price * (rows.weights / n_rows), gradient)
+    slope = network.price.slope(beta, rate, rows.weights)
+    network.prior.backward(of_prior, slope * (rows.weights / n_rows), gradient)
     network.backward(of_encoder, gradient)
     return [*(Term(values, rows.share(name)) for name, (values, _) in recorded.items()), Term(rate, rows.weights)]

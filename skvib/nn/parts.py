@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Column(NamedTuple):
+class NamedParameter(NamedTuple):
     """A parameter of every network, of one network's shape: a single stacked tensor, or a tensor for each network."""
 
     name: str
@@ -41,22 +41,22 @@ class Part(nn.Module):
         for _, part in self._parts():
             yield from part.coefficients()
 
-    def columns(self) -> Iterator[Column]:
+    def trained(self) -> Iterator[NamedParameter]:
         """Its parameters that train, by name."""
         for name, parameter in self.named_parameters(recurse=False):
-            yield Column(name, parameter.shape[1:], (parameter,))
+            yield NamedParameter(name, parameter.shape[1:], (parameter,))
         for name, part in self._parts():
-            for column in part.columns():
-                yield column._replace(name=f"{name}.{column.name}")
+            for named in part.trained():
+                yield named._replace(name=f"{name}.{named.name}")
 
     def initialize(self, network: int, generator: torch.Generator) -> None:
         """Draw the initial weights of one network, as if it were alone."""
         for _, part in self._parts():
             part.initialize(network, generator)
 
-    def fold_into(self, plain: Part, mix: Tensor) -> None:
-        """Give `plain` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
-        for (_, own), (_, its) in zip(self._parts(), plain._parts(), strict=True):
+    def fold_into(self, folded: Part, mix: Tensor) -> None:
+        """Give `folded` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
+        for (_, own), (_, its) in zip(self._parts(), folded._parts(), strict=True):
             own.fold_into(its, mix)
 
     def _parts(self) -> Iterator[tuple[str, Part]]:

@@ -142,7 +142,7 @@ class Settings:
 
 
 class Fit(NamedTuple):
-    """The plain network of one beta: weights (P,) and buffers, and what they make of the training rows.
+    """The network of one beta: weights (P,) and buffers, and what they make of the training rows.
 
     `distortions` are those of each head.
     """
@@ -171,7 +171,7 @@ class Training:
     reason: str
 
     def at(self, beta: float) -> Training:
-        """What it is to a problem of one of its betas alone: a plain network, whose optimiser starts anew."""
+        """What it is to a problem of one of its betas alone: a network for one beta, whose optimiser starts anew."""
         if len(self.betas) == 1:
             return self
         fit = self.fits[self.betas.index(beta)]

@@ -18,7 +18,7 @@ from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
 class Stack:
-    """The networks of some problems: `network` is what trains, `plain` what it is at one beta, as last folded.
+    """The networks of some problems: `network` is what trains, `folded` what it is at one beta, as last folded.
 
     A matrix laid out as that of the weights, (M, P), has a row a network; of it network m has `columns[m]`.
     """
@@ -29,9 +29,9 @@ class Stack:
         make = partial(self._make, settings)
         self.network = make(betas.row_values)
         self.weights = WeightMatrix(self.network)
-        self.plain, self.plain_weights = betas.plain_of(self.network, self.weights, make)
+        self.folded, self.folded_weights = betas.folded_of(self.network, self.weights, make)
         self.columns = [self._columns_of(dim) for dim in self.latent_dims]
-        self.plain_columns = [self.plain_weights.columns_of(dim).to(settings.device) for dim in self.latent_dims]
+        self.folded_columns = [self.folded_weights.columns_of(dim).to(settings.device) for dim in self.latent_dims]
         self.generators = [torch.Generator(settings.device) for _ in problems]
         for m, problem in enumerate(problems):
             if problem.start is None:
@@ -66,8 +66,8 @@ class Stack:
     def layout_of(self, m: int) -> Layout:
         return self.weights.layout_of(self.latent_dims[m])
 
-    def put(self, matrix: Tensor, m: int, stored: Tensor, layout: Layout | None) -> None:
-        """Give network m its part of a matrix, stored in this layout."""
+    def put(self, matrix: Tensor, m: int, stored: Tensor, layout: Layout | None = None) -> None:
+        """Give network m its part of a matrix, stored in this layout; by default, in that of the stack."""
         matrix[m, self.columns[m]] = in_layout(stored, layout, self.layout_of(m)).to(matrix)
 
     def take(self, matrix: Tensor, m: int) -> Tensor:
@@ -80,7 +80,7 @@ class Stack:
         return Checkpoint(epoch, self.take(matrix, m), self.network.encoder.buffers_of(m))
 
     def restore(self, m: int, checkpoint: Checkpoint) -> None:
-        self.weights.values[m, self.columns[m]] = checkpoint.weights
+        self.put(self.weights.values, m, checkpoint.weights)
         self.network.encoder.set_buffers(m, checkpoint.buffers)
 
     def buffers(self) -> list[dict[str, Tensor]]:
@@ -97,10 +97,10 @@ class Stack:
             self.weights.values.copy_(latest)
 
     def fold(self, k: int) -> VIBNetwork:
-        """The plain networks of the k-th betas."""
-        self.betas.fold(self.network, self.plain, k)
-        return self.plain
+        """The networks at the k-th betas."""
+        self.betas.fold(self.network, self.folded, k)
+        return self.folded
 
-    def folded_weights(self, m: int) -> Tensor:
-        """Weights (P,) of plain network m, as last folded."""
-        return self.plain_weights.values[m, self.plain_columns[m]].cpu()
+    def folded_weights_of(self, m: int) -> Tensor:
+        """Weights (P,) of network m, as last folded."""
+        return self.folded_weights.values[m, self.folded_columns[m]].cpu()

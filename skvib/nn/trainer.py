@@ -168,7 +168,7 @@ class _Run:
     def _snapshot(self, m: int, k: int) -> Tensor:
         with self.stack.holding(self.optimizer.current):
             self.stack.fold(k)
-            return self.stack.folded_weights(m)
+            return self.stack.folded_weights_of(m)
 
     def _watch(self, m: int, call: Callable[[int, Monitor], Any]) -> list[Any]:
         """What each monitor of a network answers; a network whose monitor fails is closed."""
@@ -200,7 +200,7 @@ class _Run:
         ]
         smaller = _Run(problems, self.settings, self.clock, [self.progress[m] for m in members])
         for n, m in enumerate(members):
-            smaller.optimizer.current[n, smaller.stack.columns[n]] = stack.take(self.optimizer.current, m)
+            smaller.stack.put(smaller.optimizer.current, n, stack.take(self.optimizer.current, m))
         return smaller
 
     def _state(self, m: int, checkpoint: Checkpoint) -> State:
@@ -247,19 +247,19 @@ class _Run:
 
     def _fits(self, k: int, is_trusted: Tensor) -> list[Fit]:
         self.stack.fold(k)
-        self.stack.betas.recall(k, self.stack.plain_weights.values, is_trusted)
+        self.stack.betas.recall(k, self.stack.folded_weights.values, is_trusted)
         fits = _fits_of(self.stack, self.evaluation)
         return [fit._replace(history=p.histories[k]) for fit, p in zip(fits, self.progress, strict=True)]
 
 
 def _fits_of(stack: Stack, evaluation: Evaluation) -> list[Fit]:
-    """What the plain networks, as last folded, make of their rows; without a history."""
-    network = stack.plain
+    """What the networks, as last folded, make of their rows; without a history."""
+    network = stack.folded
     distortions, rates = evaluation.distortions_and_rates(network, stack.seed(0))
     return [
         Fit(
-            stack.folded_weights(m),
-            stack.plain_weights.layout_of(dim),
+            stack.folded_weights_of(m),
+            stack.folded_weights.layout_of(dim),
             {name: buffer.cpu() for name, buffer in network.encoder.buffers_of(m).items()},
             {},
             {name: float(distortion[m]) for name, distortion in distortions.items()},
@@ -271,7 +271,7 @@ def _fits_of(stack: Stack, evaluation: Evaluation) -> list[Fit]:
 
 @torch.inference_mode()
 def fit_at(problem: Problem, settings: Settings, state: State, beta: float) -> Fit:
-    """The plain network that a trained path, `state`, is at any beta of its range; it has no history."""
+    """The network that a trained path, `state`, is at any beta of its range; it has no history."""
     settings, problem = replace(settings, device=available_device(settings.device)), replace(problem, start=state)
     value = torch.tensor([[beta]], dtype=problem.rows.inputs.dtype, device=settings.device)
     stack = Stack([problem], settings, BetaRange(value, learned_range(problem.betas)))

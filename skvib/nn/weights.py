@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skvib.nn.network import VIBNetwork
-from skvib.nn.parts import Column
+from skvib.nn.parts import NamedParameter
 
 # name and shape of each weight of a network, as they lie side by side
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
@@ -26,25 +26,25 @@ class WeightMatrix:
     def __init__(self, network: VIBNetwork) -> None:
         coefficients, speeds = {id(p) for p in network.coefficients()}, {id(p): s for p, s in network.speeds()}
 
-        def part_of(column: Column) -> tuple[bool, float]:
+        def part_of(named: NamedParameter) -> tuple[bool, float]:
             """Coefficients before all else, and columns of one speed side by side."""
-            first = id(column.parameters[0])
+            first = id(named.parameters[0])
             return first not in coefficients, speeds.get(first, 1.0)
 
         self._network = network
-        self._columns = sorted(network.columns(), key=part_of)
-        like, sizes = network.bottleneck.linear.weight, [column.shape.numel() for column in self._columns]
+        self._parameters = sorted(network.trained(), key=part_of)
+        like, sizes = network.bottleneck.linear.weight, [named.shape.numel() for named in self._parameters]
         self.values = like.new_empty(network.n_networks, sum(sizes))
         self.grads = torch.zeros_like(self.values)
         stop, self.n_penalized, self.paces = 0, 0, []
-        for (is_other, speed), group in groupby(self._columns, part_of):
-            start, stop = stop, stop + sum(column.shape.numel() for column in group)
+        for (is_other, speed), group in groupby(self._parameters, part_of):
+            start, stop = stop, stop + sum(named.shape.numel() for named in group)
             self.n_penalized = self.n_penalized if is_other else stop
             if speed != 1.0:
                 self.paces.append((slice(start, stop), speed))
         slices = zip(self.values.split(sizes, 1), self.grads.split(sizes, 1), strict=True)
-        for column, (values, grads) in zip(self._columns, slices, strict=True):
-            views = zip(column.parameters, column.views(values), column.views(grads), strict=True)
+        for named, (values, grads) in zip(self._parameters, slices, strict=True):
+            views = zip(named.parameters, named.views(values), named.views(grads), strict=True)
             for parameter, value, grad in views:
                 value.copy_(parameter.data)
                 parameter.data = value
@@ -57,19 +57,21 @@ class WeightMatrix:
     def columns_of(self, latent_dim: int) -> Tensor:
         """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
         masks = self._masks(latent_dim)
-        kept = [mask.expand(c.shape).flatten() for c, mask in zip(self._columns, masks, strict=True)]
+        kept = [mask.expand(named.shape).flatten() for named, mask in zip(self._parameters, masks, strict=True)]
         return torch.cat(kept).nonzero().squeeze(1)
 
     def layout_of(self, latent_dim: int) -> Layout:
         """Name and shape of each of its weights, in the same order."""
         masks = self._masks(latent_dim)
-        return tuple((c.name, _kept_shape(c.shape, mask)) for c, mask in zip(self._columns, masks, strict=True))
+        return tuple(
+            (named.name, _kept_shape(named.shape, mask)) for named, mask in zip(self._parameters, masks, strict=True)
+        )
 
     def _masks(self, latent_dim: int) -> list[Tensor]:
-        """Which entries of each column remain when only the first latent dimensions are used."""
+        """Which entries of each parameter remain when only the first latent dimensions are used."""
         used = torch.arange(max(self._network.bottleneck.latent_dims), device="cpu") < latent_dim
         masks, everything = self._network.latent_masks(used), torch.tensor(True, device="cpu")
-        return [masks.get(column.parameters[0], everything) for column in self._columns]
+        return [masks.get(named.parameters[0], everything) for named in self._parameters]
 
 
 def _kept_shape(shape: torch.Size, mask: Tensor) -> tuple[int, ...]:
