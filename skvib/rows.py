@@ -40,8 +40,8 @@ def collapse(X, y, weights):
     """
     kept = np.flatnonzero(weights)
     y = y.reshape(len(y), -1)
-    of_x = _hash(X, 1)
-    hashes = (of_x + _hash(y, 2) * _ODD)[kept]
+    of_x = row_hashes(X, 1)
+    hashes = (of_x + row_hashes(y, 2) * _ODD)[kept]
     if len(kept) and np.ptp(weights[kept]):
         # equal rows by their weights, whose sum then does not depend on the order of the rows
         order = np.lexsort((weights[kept], hashes))
@@ -60,7 +60,7 @@ def collapse(X, y, weights):
 
 def fingerprint(X, y, rows, weights):
     """A number that tells this weighted set of rows from others."""
-    hashes = (_hash(X, 1) + _hash(y.reshape(len(y), -1), 2) * _ODD)[rows]
+    hashes = (row_hashes(X, 1) + row_hashes(y.reshape(len(y), -1), 2) * _ODD)[rows]
     return np.sum(_mix(weights, hashes | np.uint64(1)), dtype=np.uint64)
 
 
@@ -305,7 +305,7 @@ def _keys(n_columns, salt):
     return (keys * np.uint64(0xBF58476D1CE4E5B9)) | np.uint64(1)
 
 
-def _hash(X, salt):
+def row_hashes(X, salt):
     """A 64-bit hash of each row: a sum over its columns to which a zero adds nothing."""
     if sparse.issparse(X):
         terms = _mix(X.data, _keys(X.shape[1], salt)[X.indices])

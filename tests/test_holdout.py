@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from models import SMALL
+from models import SMALL, asked, inputs_of
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.metrics import log_loss
@@ -68,9 +68,10 @@ def test_class_weights_say_what_an_error_costs_and_not_what_is_held_out():
     X, y = make_classification(400, 5, weights=[0.8], flip_y=0.2, random_state=0)
     X = np.round(X)
     estimator = VIBClassifier(**FAST)
-    plain = clone(estimator).fit(X, y)
-    weighted = clone(estimator).set_params(class_weight={0: 1.0, 1: 5.0}).fit(X, y)
-    assert plain._n_seen == weighted._n_seen
+    with asked() as problems:
+        clone(estimator).fit(X, y)
+        clone(estimator).set_params(class_weight={0: 1.0, 1: 5.0}).fit(X, y)
+    assert len(inputs_of(problems[0])) == len(inputs_of(problems[1]))
 
 
 @pytest.mark.parametrize("estimator", [VIBClassifier(**FAST), VIBRegressor(**FAST)], ids=lambda e: type(e).__name__)
@@ -109,11 +110,12 @@ def test_where_nothing_can_be_held_out_auto_trains_on_all_and_true_raises():
     X, y = np.random.default_rng(0).normal(size=(100, 3)), np.arange(100)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the loss, and of so many classes
-        model = VIBClassifier(**FAST).fit(X, y)
+        with asked() as problems:
+            model = VIBClassifier(**FAST).fit(X, y)
         with pytest.raises(ValueError, match="validation set is too small"):
             VIBClassifier(**FAST, early_stopping=True).fit(X, y)
     assert model.validation_scores_ is None
-    assert model._n_seen == 100
+    assert len(inputs_of(problems[0])) == 100
 
 
 def test_where_every_drawn_x_holds_the_last_of_a_label_nothing_is_held_out():

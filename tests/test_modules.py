@@ -6,13 +6,13 @@ import threading
 import numpy as np
 import pytest
 import torch
+from models import asked
 from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.utils.parallel import Parallel, delayed
 from torch import nn
 
 from skvib import VIBClassifier, VIBRegressor, beta_path, fit_together
-from skvib.specification import n_steps_of
 
 FAST = {"latent_dim": 3, "max_iter": 10, "random_state": 0}
 
@@ -212,9 +212,10 @@ class Counting(nn.Module):
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_buffers_that_move_in_training_are_kept_and_used(early_stopping, data):
     X, y = data
-    model = fitted(Counting, (X + 3.0, y), early_stopping=early_stopping, standardize=False, n_iter_no_change=100)
+    with asked() as problems:
+        model = fitted(Counting, (X + 3.0, y), early_stopping=early_stopping, standardize=False, n_iter_no_change=100)
     module = model.network_.encoder.modules_[0]
-    n_steps = 10 * n_steps_of(model, model._n_seen)
+    n_steps = 10 * problems[0].n_steps
     assert 0 < int(module.n_batches) <= n_steps
     assert early_stopping or int(module.n_batches) == n_steps
     assert module.mean.mean() > 0.5

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
+from models import asked, inputs_of
 from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.nn.problem import penalty_of
 from skvib.specification import step_size_of
 
 STILL = {"hidden_layer_sizes": (8,), "latent_dim": 2, "learning_rate_init": 1e-30, "alpha": 0.0, "random_state": 0}
@@ -58,12 +61,18 @@ def test_the_moments_follow_the_stream_and_the_function_stays(container, hidden)
     model = VIBClassifier(**STILL | {"hidden_layer_sizes": hidden})
     model.partial_fit(container(first), first[:, 0] > 0, classes=[False, True])
     before = model.transform(first), model.predict_proba(first)
-    model.partial_fit(container(second), second[:, 0] > 4)
+    with asked() as problems:
+        model.partial_fit(container(second), second[:, 0] > 4)
     np.testing.assert_allclose(model.transform(first), before[0], atol=1e-4)
     np.testing.assert_allclose(model.predict_proba(first), before[1], atol=1e-5)
     both = np.r_[first, second]
-    np.testing.assert_allclose(model._x_mean, both.mean(axis=0))
-    np.testing.assert_allclose(model._x_scale, both.std(axis=0))
+    standardized = np.sort((second - both.mean(axis=0)) / both.std(axis=0), axis=0)
+    np.testing.assert_allclose(inputs_of(problems[0]), standardized, atol=1e-5)
+
+
+def assert_targets(problem, standardized):
+    """Whatever their order."""
+    np.testing.assert_allclose(np.sort(problem.rows.targets["y"][:, 0]), np.sort(standardized), atol=1e-5)
 
 
 @pytest.mark.parametrize("noise", ["homoscedastic", "heteroscedastic"])
@@ -71,42 +80,37 @@ def test_the_scale_of_the_target_follows_the_stream_and_the_function_stays(noise
     first, second = pieces(np.random.default_rng(0))
     model = VIBRegressor(**STILL, noise=noise).partial_fit(first, first[:, 1])
     mean, std = model.predict(first, return_std=True)
-    model.partial_fit(second, 100.0 + 30.0 * second[:, 1])
+    with asked() as problems:
+        model.partial_fit(second, 100.0 + 30.0 * second[:, 1])
     now, std_now = model.predict(first, return_std=True)
     np.testing.assert_allclose(now, mean, atol=1e-4)
     np.testing.assert_allclose(std_now, std, rtol=1e-3)
     y = np.r_[first[:, 1], 100.0 + 30.0 * second[:, 1]]
-    np.testing.assert_allclose([model._y_mean[0], model._y_scale[0]], [y.mean(), y.std()])
+    assert_targets(problems[0], (y[len(first) :] - y.mean()) / y.std())
 
 
-def test_alpha_is_divided_by_all_rows_seen(monkeypatch):
-    penalties = []
+def test_alpha_is_divided_by_all_rows_seen():
     X, y = load_digits(return_X_y=True)
-    original = __import__("skvib.base", fromlist=["Problem"]).Problem
-
-    def recording(**fields):
-        penalties.append(fields["penalty"])
-        return original(**fields)
-
-    monkeypatch.setattr("skvib.base.Problem", recording)
-    one_pass(VIBClassifier(**STILL | {"alpha": 3.0}), X[:100], y[:100], 20, classes=range(10))
+    with asked() as problems:
+        one_pass(VIBClassifier(**STILL | {"alpha": 3.0}), X[:100], y[:100], 20, classes=range(10))
     # three times the share where rows are few
-    np.testing.assert_allclose(penalties, [9 / 20, 9 / 40, 9 / 60, 9 / 80, 9 / 100])
+    np.testing.assert_allclose([problem.penalty for problem in problems], [9 / 20, 9 / 40, 9 / 60, 9 / 80, 9 / 100])
     weighted = VIBClassifier(**STILL | {"alpha": 3.0})
-    penalties.clear()
-    weighted.partial_fit(X[:20], y[:20], classes=range(10), sample_weight=np.full(20, 4.0))
-    weighted.partial_fit(X[20:40], y[20:40])
-    np.testing.assert_allclose(penalties, [9 / 80, 9 / 100])
+    with asked() as problems:
+        weighted.partial_fit(X[:20], y[:20], classes=range(10), sample_weight=np.full(20, 4.0))
+        weighted.partial_fit(X[20:40], y[20:40])
+    np.testing.assert_allclose([problem.penalty for problem in problems], [9 / 80, 9 / 100])
 
 
 def test_a_piece_that_comes_again_is_an_epoch_and_no_new_rows(diabetes):
     X, y = diabetes
-    model = VIBRegressor(**STILL)
-    for _ in range(5):
-        one_pass(model, X[:200], y[:200], 50)
-    assert model._n_seen == 200
-    model.partial_fit(X[:200], y[:200])
-    assert model._n_seen == 400
+    model = VIBRegressor(**STILL | {"alpha": 3.0})
+    with asked() as problems:
+        for _ in range(5):
+            one_pass(model, X[:200], y[:200], 50)
+        model.partial_fit(X[:200], y[:200])
+    expected = [penalty_of(3.0, n) for n in (50, 100, 150, *[200] * 17, 400)]
+    assert [problem.penalty for problem in problems] == expected
 
 
 def test_pieces_shorter_than_a_batch_take_shorter_steps():
@@ -120,9 +124,11 @@ def test_a_stream_that_goes_on_after_a_fit_keeps_its_function(n_rows, diabetes):
     model = VIBRegressor(max_iter=20, early_stopping=False, random_state=0).fit(X[:n_rows], y[:n_rows])
     before = model.predict(X[:n_rows])
     model.set_params(learning_rate_init=1e-30, alpha=0.0)
-    model.partial_fit(5.0 * X[300:] + 3.0, 50.0 * y[300:] + 100.0)
+    with asked() as problems:
+        model.partial_fit(5.0 * X[300:] + 3.0, 50.0 * y[300:] + 100.0)
     np.testing.assert_allclose(model.predict(X[:n_rows]), before, atol=1e-3 * before.std())
-    assert model._n_seen == n_rows + len(y) - 300
+    seen = np.r_[y[:n_rows], 50.0 * y[300:] + 100.0]
+    assert_targets(problems[0], (seen[n_rows:] - seen.mean()) / seen.std())
 
 
 def test_epochs_over_one_small_piece_settle_the_network(diabetes):
@@ -139,10 +145,12 @@ def test_a_piece_is_known_again_in_any_order():
     rng = np.random.default_rng(0)
     X, weights = np.repeat(rng.normal(size=(6, 2)), 4, axis=0), rng.uniform(size=24)
     y, order = np.repeat(np.arange(6) % 2, 4), rng.permutation(24)
-    model = VIBClassifier(**STILL).partial_fit(X, y, classes=[0, 1], sample_weight=weights)
-    seen = model._n_seen, model._weight_seen
-    model.partial_fit(X[order], y[order], sample_weight=weights[order])
-    assert (model._n_seen, model._weight_seen) == seen
+    model = VIBClassifier(**STILL | {"alpha": 3.0})
+    with asked() as problems:
+        model.partial_fit(X, y, classes=[0, 1], sample_weight=weights)
+        model.partial_fit(X[order], y[order], sample_weight=weights[order])
+    assert problems[0].penalty == problems[1].penalty
+    torch.testing.assert_close(problems[0].rows.weights, problems[1].rows.weights)
 
 
 def test_a_piece_that_overflows_is_refused_and_changes_nothing(diabetes):

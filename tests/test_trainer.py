@@ -12,7 +12,8 @@ from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
 from skvib.nn.problem import SCHEDULES, Problem, Settings, available_device, resolve_device
 from skvib.nn.rows import Rows
-from skvib.nn.trainer import CLOSED_SHARE, _Run, train
+from skvib.nn.stopping import ByLoss
+from skvib.nn.trainer import CLOSED_SHARE, train
 
 
 def make_settings(**changes):
@@ -220,15 +221,15 @@ def test_a_monitor_that_fails_at_once_leaves_the_others_limits_of_divergence_alo
 
 
 def test_an_interrupt_while_a_network_is_settled_loses_nothing(monkeypatch):
-    whole, calls = _Run._state, []
+    whole, calls = ByLoss.settled, []
 
-    def interrupted(run, m, checkpoint):
-        calls.append(m)
+    def interrupted(stopping, progress, latest):
+        calls.append(progress)
         if len(calls) == 1:
             raise KeyboardInterrupt
-        return whole(run, m, checkpoint)
+        return whole(stopping, progress, latest)
 
-    monkeypatch.setattr(_Run, "_state", interrupted)
+    monkeypatch.setattr(ByLoss, "settled", interrupted)
     (training,) = train([make_problem(0)], make_settings(max_iter=25, stop_on="loss", tol=3e-2))
     assert training.reason == "interrupted"
     assert 0 < training.n_epochs < 25

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from models import weights_of
 
 from skvib import VIBClassifier
 from skvib.model_selection.variants import OverBetas, OverSeeds
@@ -29,11 +30,12 @@ def test_the_fit_that_asks_gets_its_own_variant(method, iris):
         model = MODEL.fit(*iris)
     assert len(variants.trainings) == {"amortized": 1, "exact": 3}[method]
     own = [training.at(3e-3) for training in variants.trainings if 3e-3 in training.betas]
-    np.testing.assert_array_equal(model._weights, own[0].fits[0].weights)
+    assert model.distortion_ == own[0].fits[0].distortions["y"]
+    np.testing.assert_array_equal(model.latent_rates_, own[0].fits[0].latent_rates.double())
 
 
 def test_what_is_no_variant_is_trained_as_it_is(iris):
-    expected = MODEL.fit(*iris)._weights
+    expected = weights_of(MODEL.fit(*iris))
     with OverBetas((0.5, 1.0)) as variants:
-        np.testing.assert_array_equal(MODEL.fit(*iris)._weights, expected)
+        np.testing.assert_array_equal(weights_of(MODEL.fit(*iris)), expected)
     assert not hasattr(variants, "trainings")
