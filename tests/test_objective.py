@@ -1,7 +1,5 @@
 """Every closed-form derivative against autograd, and the closed-form rate against Monte Carlo."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,7 @@ from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.objective import loss_terms
 from skvib.nn.posteriors import Code, Diagonal
-from skvib.nn.prices import Linear
-from skvib.nn.priors import Prior, StandardNormal
+from skvib.nn.priors import StandardNormal
 from skvib.nn.rows import Batch, Rows
 from skvib.nn.weights import WeightMatrix
 
@@ -109,59 +106,6 @@ def test_gradients_agree_with_autograd_for_each_likelihood(likelihood, n_draws):
     assert_gradients_agree(network, make_batch(network, likelihood, n_draws))
 
 
-class Laplace(Prior):
-    """exp(-|z|) / 2 in each dimension; the rate at the draws."""
-
-    def record(self, code):
-        posterior = code.posterior
-        n_dims = posterior.mu.shape[-1]
-        entropy = posterior.sigma.log().sum(-1) + 0.5 * n_dims * (1.0 + math.log(2.0 * math.pi))
-        return code.z.abs().sum(-1).mean(1) + n_dims * math.log(2.0) - entropy, code
-
-    def backward(self, tape, grad, gradient):
-        of_z = grad[:, None, :, None] * tape.z.sign() / tape.z.shape[1]
-        own = tape.posterior.pull(tape.noise, of_z)
-        gradient.mu.add_(own.mu)
-        gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
-
-    def predictive(self, xp, posterior):
-        normal, ratio = torch.distributions.Normal(0.0, 1.0), posterior.mu / posterior.sigma
-        size = 2.0 * normal.log_prob(ratio).exp() + ratio * (2.0 * normal.cdf(ratio) - 1.0)
-        entropy = posterior.sigma.log() + 0.5 * (1.0 + math.log(2.0 * math.pi))
-        return posterior.sigma * size + math.log(2.0) - entropy
-
-
-class Square:
-    """beta times the square of the mean rate."""
-
-    def cost(self, beta, rate):
-        return beta * rate**2
-
-    def slope(self, beta, rates, weights):
-        return 2.0 * beta * (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
-
-
-@pytest.mark.parametrize("price", [Linear, Square])
-@pytest.mark.parametrize("prior", [StandardNormal, Laplace])
-def test_gradients_agree_for_any_prior_and_price(prior, price):
-    network, _ = make_network(latent_dims=(3, 3))
-    network.prior, network.price = prior(), price()
-    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
-    posterior, rows = network(batch.rows.inputs), batch.rows
-    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), (rate, _) = network.head.record(code, rows.targets["y"]), network.prior.record(code)
-    weight = rows.weights.sum(1, keepdim=True)
-    mean = (rows.weights * rate).sum(1, keepdim=True) / weight
-    cost = weight / batch.n_rows * network.price.cost(beta, mean)
-    loss = (rows.weights / batch.n_rows * distortion).sum() + cost.sum()
-    expected = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        terms = loss_terms(network, batch, beta)
-    assert_values(terms, distortion, rate)
-    for parameter, gradient in zip(network.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
-
-
 def test_gradients_agree_without_hidden_layers():
     network, _ = make_network(hidden=())
     assert_gradients_agree(network, make_batch(network))
@@ -233,15 +177,6 @@ def test_sparse_rows_are_selected_as_dense_rows_are():
     weight = torch.eye(N_FEATURES, dtype=torch.float64)
     torch.testing.assert_close(rows.index_select(0, index).product(weight), dense[index])
     assert rows.shape == (N_ROWS, N_FEATURES)
-
-
-def test_the_rate_at_draws_is_in_the_mean_that_by_dimension():
-    generator = torch.Generator().manual_seed(0)
-    mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
-    posterior = Diagonal(mu, torch.full_like(mu, 0.7))
-    noise = torch.randn((1, 200_000, 4, 3), generator=generator, dtype=torch.float64)
-    rate, _ = Laplace().record(Code(posterior, noise, posterior.sample(noise)))
-    torch.testing.assert_close(rate, Laplace().rates(posterior).sum(-1), atol=1e-2, rtol=0)
 
 
 def test_closed_form_rate_is_the_monte_carlo_rate():

@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 import torch
 from models import MEDIUM
+from sklearn.datasets import load_digits
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_poisson_deviance
-from test_objective import N_ROWS, assert_gradients_agree, make_batch, make_network
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from test_objective import N_ROWS, assert_gradients_agree, assert_values, make_batch, make_network
 from test_trainer import assert_same_training, make_problem, make_settings
 
-from skvib import BetaSearchCV, beta_path, feature_information, latent_information, mutual_information
+from skvib import BetaSearchCV, VIBClassifier, beta_path, feature_information, latent_information, mutual_information
 from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
+from skvib.nn.objective import loss_terms
+from skvib.nn.posteriors import Code, Diagonal
+from skvib.nn.prices import Linear
+from skvib.nn.priors import StandardNormal
 from skvib.nn.trainer import train
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -166,3 +173,65 @@ def test_rows_without_a_target_pay_their_rate_and_weigh_nothing_in_its_head():
     (trained,) = train([replace(problem, rows=rows._replace(shares=shares))], make_settings())
     (again,) = train([replace(problem, rows=rows._replace(shares=shares, targets=other))], make_settings())
     torch.testing.assert_close(trained.state.weights, again.state.weights, atol=0, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def laplace():
+    return runpy.run_path(str(DOCS / "recipes" / "laplace.py"))
+
+
+@pytest.mark.parametrize("latent_dims", [(3, 3), (1, 3)])
+@pytest.mark.parametrize("prior", [StandardNormal, None])
+@pytest.mark.parametrize("price", [Linear, None])
+def test_the_gradients_of_any_prior_and_price_agree_with_autograd(laplace, prior, price, latent_dims):
+    network, _ = make_network(latent_dims=latent_dims, kind=laplace["LaplaceArchitecture"])
+    network.prior, network.price = prior() if prior else network.prior, price() if price else network.price
+    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
+    posterior, rows = network(batch.rows.inputs), batch.rows
+    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
+    (distortion, _), (rate, _) = network.head.record(code, rows.targets["y"]), network.prior.record(code)
+    weight = rows.weights.sum(1, keepdim=True)
+    cost = weight / batch.n_rows * network.price.cost(beta, (rows.weights * rate).sum(1, keepdim=True) / weight)
+    loss = (rows.weights / batch.n_rows * distortion).sum() + cost.sum()
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        terms = loss_terms(network, batch, beta)
+    assert_values(terms, distortion, rate)
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
+def test_the_rate_at_draws_is_in_the_mean_that_by_dimension(laplace):
+    generator, prior = torch.Generator().manual_seed(0), laplace["Laplace"]([3]).double()
+    mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
+    posterior = Diagonal(mu, torch.full_like(mu, 0.7))
+    noise = torch.randn((1, 200_000, 4, 3), generator=generator, dtype=torch.float64)
+    rate, _ = prior.record(Code(posterior, noise, posterior.sample(noise)))
+    torch.testing.assert_close(rate, prior.rates(posterior).sum(-1), atol=1e-2, rtol=0)
+
+
+def test_networks_with_another_prior_and_price_train_the_same_alone_or_in_a_stack(laplace):
+    settings = make_settings(max_iter=30)
+    settings = replace(settings, architecture=laplace["LaplaceArchitecture"](**vars(settings.architecture)))
+    problems = [make_problem(seed, latent_dim=dim, betas=(0.05,)) for seed, dim in ((0, 4), (1, 2), (2, 6))]
+    for problem, in_stack in zip(problems, train(problems, settings), strict=True):
+        (alone,) = train([problem], settings)
+        assert_same_training(alone, in_stack, 1e-9)
+        history = alone.fits[0].history
+        assert history["distortion"][-1] < history["distortion"][0] - 0.2
+        np.testing.assert_allclose(
+            history["loss"], np.array(history["distortion"]) + 0.05 * np.square(history["rate"]), atol=1e-12
+        )
+
+
+def test_the_measure_of_the_recipe_adds_up_to_the_mean_rate():
+    X, y = load_digits(return_X_y=True)
+    model = make_pipeline(StandardScaler(), VIBClassifier(**MEDIUM, max_iter=10)).fit(X, y)
+    weights = np.random.default_rng(0).integers(0, 3, len(y))
+    rate_by_label = runpy.run_path(str(DOCS / "recipes" / "rate_by_label.py"))["rate_by_label"]
+    rates = rate_by_label(model, X, y, sample_weight=weights)
+    assert set(rates) == set(y)
+    shares = np.array([weights[y == label].sum() for label in rates]) / weights.sum()
+    whole = np.average(model[-1].rate_samples(model[0].transform(X)), weights=weights)
+    assert shares @ np.array(list(rates.values())) == pytest.approx(whole, rel=1e-5)
+    assert all(0 < rate.standard_error < 0.1 * rate for rate in rates.values())

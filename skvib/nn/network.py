@@ -20,14 +20,14 @@ from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Part
 from skvib.nn.posteriors import Diagonal
-from skvib.nn.prices import Linear
-from skvib.nn.priors import RATE, StandardNormal
+from skvib.nn.prices import Linear, Price
+from skvib.nn.priors import RATE, Prior, StandardNormal
 from skvib.nn.rows import TARGET
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The shape of a network: what a stack must share, but for the latent size.
+    """What a network is made of: what a stack must share, but for the latent size.
 
     With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns.
     """
@@ -50,6 +50,14 @@ class Architecture:
         likelihood = LIKELIHOODS[self.likelihood](len(latent_dims), self.n_outputs, row_values)
         widths = (*self.decoder_hidden_layer_sizes, likelihood.n_parameters)
         return {TARGET: Head("distortion", likelihood, Decoder(latent_dims, widths, self.activation, linear))}
+
+    def prior(self, latent_dims: Sequence[int]) -> Prior:
+        """What codes are compared to."""
+        return StandardNormal()
+
+    def price(self) -> Price:
+        """What their rate costs."""
+        return Linear()
 
 
 class VIBNetwork(Part):
@@ -76,7 +84,7 @@ class VIBNetwork(Part):
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
         self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
-        self.prior, self.price = StandardNormal(), Linear()
+        self.prior, self.price = a.prior(latent_dims), a.price()
         self.n_networks = n_networks
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
