@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.betas import Betas
-from skvib.nn.layers import Inputs, SparseRows
+from skvib.nn.layers import Inputs
 from skvib.nn.problem import Problem
-from skvib.nn.rows import Batch, Rows
+from skvib.nn.rows import Batch, MemberRows, Rows
 
 CHUNK_ROWS = 512
 
@@ -21,7 +21,7 @@ CHUNK_ROWS = 512
 class Pool:
     """The rows of each problem of a stack, and how to take some of each; equal tensors are stored once."""
 
-    def __init__(self, members: Sequence[Rows[Tensor | SparseRows]], device: str) -> None:
+    def __init__(self, members: Sequence[MemberRows], device: str) -> None:
         stored: dict[int, Any] = {}
 
         def on_device(part: Any) -> Any:
@@ -38,7 +38,8 @@ class Pool:
         """
         padded = pad(rows, multiple=multiple)
         taken = [m.at(index, len(own)) for m, index, own in zip(self.members, padded, rows, strict=True)]
-        first, inputs = taken[0], [part.inputs for part in taken]
+        first = taken[0]
+        inputs: list[Any] = [part.inputs for part in taken]
         return Rows(
             stacked(inputs) if isinstance(first.inputs, Tensor) else inputs,
             stacked([part.weights for part in taken]),

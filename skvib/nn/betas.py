@@ -128,13 +128,14 @@ class BetaRange(Betas):
 
     def remember(self, k: int, losses: Tensor, folded: Tensor, is_open: Tensor) -> None:
         better = is_open & (losses < self.lowest[:, k])
-        before = folded if self.best[k] is None else self.best[k]
-        self.best[k] = torch.where(better[:, None], folded, before)
+        best = self.best[k]
+        self.best[k] = torch.where(better[:, None], folded, folded if best is None else best)
         self.lowest[:, k] = torch.where(better, losses, self.lowest[:, k])
 
     def recall(self, k: int, folded: Tensor, is_trusted: Tensor) -> None:
-        if self.best[k] is not None:
-            folded.copy_(torch.where(is_trusted[:, None], self.best[k], folded))
+        best = self.best[k]
+        if best is not None:
+            folded.copy_(torch.where(is_trusted[:, None], best, folded))
 
     def reached(self, m: int, score: float) -> float:
         """The training goes on while one of its betas improves."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import Inputs, MakeLinear
+from skvib.nn.layers import InputGradient, Inputs, MakeLinear
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Diagonal
@@ -21,6 +21,8 @@ class Bottleneck(Part):
 
     `latent_dims` gives each network its own latent size; its dimensions beyond that stay at the prior.
     """
+
+    used: Tensor | None
 
     def __init__(self, n_in: int, latent_dims: tuple[int, ...], linear: MakeLinear) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class Bottleneck(Part):
             mu, sigma = mu * used, xp.where(used, sigma, 1.0)
         return Diagonal(mu, sigma)
 
-    def backward(self, tape: tuple, gradient: Diagonal, input_gradient: bool = True) -> Tensor | None:
+    def backward(self, tape: tuple[Any, Tensor], gradient: Diagonal, input_gradient: bool = True) -> InputGradient:
         of_linear, raw = tape
         grad = torch.cat([gradient.mu, gradient.sigma.mul_(raw.sigmoid())], -1)
         if self.used is not None:

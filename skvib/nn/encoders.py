@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,14 +91,14 @@ class ModuleEncoder(Part):
         own = x.to(next(floating, torch.float32))
         return torch.stack([module(rows) for module, rows in zip(self.modules_, own, strict=True)]).to(x.dtype)
 
-    def record(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def record(self, x: Any) -> tuple[Tensor, Tensor]:
         with torch.enable_grad():
             features = self._features(x)
         return features.detach(), features
 
     def backward(self, tape: Tensor, grad: Tensor, input_gradient: bool = True) -> None:
         for parameter in self.parameters():
-            if parameter.requires_grad:
+            if parameter.grad is not None:
                 parameter.grad.zero_()
         if tape.requires_grad:
             tape.backward(grad)

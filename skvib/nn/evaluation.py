@@ -24,9 +24,8 @@ class Evaluation:
 
     def __init__(self, problems: Sequence[Problem], settings: Settings, training: Pool) -> None:
         self.training, self.n_evaluated = training, problems[0].n_evaluated
-        self.validation = None
-        if problems[0].validation is not None:
-            self.validation = Pool([problem.validation for problem in problems], settings.device)
+        validation = [problem.validation for problem in problems if problem.validation is not None]
+        self.validation = Pool(validation, settings.device) if validation else None
         n_draws = settings.n_predict_draws
         self.points = self._points(problems, n_draws)
         self.few_points = self._points(problems, min(n_draws, max(4, N_DRAWS // problems[0].n_steps)))
@@ -38,7 +37,8 @@ class Evaluation:
 
     def log_likelihood(self, network: VIBNetwork) -> Tensor:
         """Weighted mean of log q(y|x) over each network's validation rows, (M,), nats."""
-        total = weights = 0.0
+        assert self.validation is not None
+        total = weights = self.points.new_zeros(())
         for rows, _ in self.validation.chunks():
             weight = rows.share(TARGET)
             total = total + (weight * network.log_likelihood(rows.inputs, rows.targets[TARGET], self.points)).sum(1)
@@ -52,9 +52,9 @@ class Evaluation:
 
         The draws are the points with signs drawn anew for each row, so that their errors cancel.
         """
-        rates = weights = 0.0
-        distortions, shares = dict.fromkeys(network.heads, 0.0), dict.fromkeys(network.heads, 0.0)
         points = self.few_points
+        rates = weights = zero = points.new_zeros(())
+        distortions, shares = dict.fromkeys(network.heads, zero), dict.fromkeys(network.heads, zero)
         for rows, counts in self.training.chunks(self.n_evaluated):
             posterior = network(rows.inputs)
             rates = rates + (rows.weights.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.operations import NARROW, TORCH, Array, Operations, product
-from skvib.nn.parts import Part, Parts
+from skvib.nn.parts import Parameter, Part, Parts
 
 aten = torch.ops.aten
 KNOT_SPACING = 0.5  # nats of log beta, where beta is small
@@ -107,6 +107,7 @@ class SparseRows:
 
 
 Inputs = Tensor | Sequence[SparseRows]
+InputGradient = Tensor | Any  # None where it was not asked for; who asks need not look
 
 
 class SharedByRows:
@@ -132,8 +133,9 @@ class ConditionedOnBeta:
     def __init__(self, log_range: tuple[float, float]) -> None:
         self.log_range = log_range
         ends = torch.tensor(log_range, dtype=torch.float64, device="cpu")
-        self._ends = tuple(_place(ends).tolist())
-        self.n_values = 2 + int((self._ends[1] - self._ends[0]) / KNOT_SPACING)
+        low, high = _place(ends).tolist()
+        self._ends = low, high
+        self.n_values = 2 + int((high - low) / KNOT_SPACING)
 
     def basis(self, log_beta: Tensor) -> Tensor:
         """Positive weights of the knots that sum to one, (..., n_values)."""
@@ -185,8 +187,8 @@ class StackedLinear(Part):
     ) -> None:
         super().__init__()
         self.row_values = row_values or SharedByRows()
-        self.weight = nn.Parameter(zeros(n_networks, n_in, n_out))
-        self.bias = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_out))
+        self.weight = Parameter(zeros(n_networks, n_in, n_out))
+        self.bias = Parameter(zeros(n_networks, self.row_values.n_values, n_out))
         self.product_dtype, self.is_narrow = product_dtype, n_out in NARROW
 
     def coefficients(self) -> Iterator[nn.Parameter]:
@@ -204,14 +206,14 @@ class StackedLinear(Part):
         output += xp.asarray(self.bias)
         return output
 
-    def record(self, x: Inputs) -> tuple[Tensor, Inputs]:
+    def record(self, x: Inputs) -> tuple[Tensor, Any]:
         return product(x, self.weight, self.product_dtype).add_(self.bias), x
 
-    def backward(self, tape: Inputs, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+    def backward(self, tape: Any, grad: Tensor, input_gradient: bool = True) -> InputGradient:
         self.row_values.gather(grad, self.bias.grad)
         return self._product_backward(tape, grad, input_gradient)
 
-    def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> Tensor | None:
+    def _product_backward(self, x: Inputs, grad: Tensor, input_gradient: bool) -> InputGradient:
         if not isinstance(x, Tensor):
             for rows, g, out in zip(x, grad, self.weight.grad, strict=True):
                 rows.adjoint_product(g, out)
@@ -252,6 +254,8 @@ class GatedLinear(StackedLinear):
     Both are stored divided by GATE_SPEED.
     """
 
+    row_values: ConditionedOnBeta
+
     def __init__(
         self,
         n_networks: int,
@@ -261,7 +265,7 @@ class GatedLinear(StackedLinear):
         row_values: ConditionedOnBeta,
     ) -> None:
         super().__init__(n_networks, n_in, n_out, product_dtype, row_values)
-        self.gate = nn.Parameter(torch.zeros_like(self.bias))
+        self.gate = Parameter(torch.zeros_like(self.bias))
 
     def hastened(self) -> Iterator[nn.Parameter]:
         """Gate and bias have a speed of their own."""
@@ -277,7 +281,7 @@ class GatedLinear(StackedLinear):
         bias = self.row_values.by_group(GATE_SPEED * self.bias).unsqueeze(1)
         return torch.addcmul(bias, grouped(before), gate).flatten(1, 2), (x, before, gate)
 
-    def backward(self, tape: tuple, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+    def backward(self, tape: tuple[Inputs, Tensor, Tensor], grad: Tensor, input_gradient: bool = True) -> InputGradient:
         x, before, gate = tape
         self.row_values.gather(grad, self.bias.grad)
         self.row_values.gather(before.mul_(grad), self.gate.grad)
@@ -305,6 +309,8 @@ MakeLinear = Callable[[int, int], StackedLinear]
 class StackedMLP(Part):
     """A chain of layers made by `linear(n_in, n_out)`, an activation behind each, but for a linear last one."""
 
+    layers: Parts[StackedLinear]
+
     def __init__(self, sizes: Sequence[int], activation: str, linear_output: bool, linear: MakeLinear) -> None:
         super().__init__()
         self.layers = Parts(linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
@@ -321,7 +327,7 @@ class StackedMLP(Part):
             x = x if index == self._linear else activation(x)
         return x
 
-    def record(self, x: Inputs) -> tuple[Tensor, list[tuple[Any, Tensor, Tensor]]]:
+    def record(self, x: Inputs) -> tuple[Any, list[tuple[Any, Tensor, Tensor]]]:
         tape = []
         for index, layer in enumerate(self.layers):
             before, of_layer = layer.record(x)
@@ -329,7 +335,7 @@ class StackedMLP(Part):
             tape.append((of_layer, before, x))
         return x, tape
 
-    def backward(self, tape: list, grad: Tensor, input_gradient: bool = True) -> Tensor | None:
+    def backward(self, tape: list[Any], grad: Tensor, input_gradient: bool = True) -> InputGradient:
         layers = list(self.layers)
         for index in reversed(range(len(layers))):
             of_layer, before, after = tape[index]

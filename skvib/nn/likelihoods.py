@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
 from skvib.nn.operations import TORCH, Array, Operations
-from skvib.nn.parts import Part
+from skvib.nn.parts import Parameter, Part
 
 NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
@@ -135,7 +135,7 @@ class Gaussian(Likelihood):
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
         if not self.heteroscedastic:
             self.row_values = row_values or SharedByRows()
-            self.raw_scale = nn.Parameter(zeros(n_networks, self.row_values.n_values, n_outputs))
+            self.raw_scale = Parameter(zeros(n_networks, self.row_values.n_values, n_outputs))
 
     def moments(self, xp: Operations, eta: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of q(y|z), each (M, n, O) or broadcast to it."""
@@ -220,7 +220,7 @@ def _inverse_softplus(scale: Tensor) -> Tensor:
     return scale + torch.log(-torch.expm1(-scale))
 
 
-LIKELIHOODS = {
+LIKELIHOODS: dict[str, type[Likelihood]] = {
     "categorical": Categorical,
     "bernoulli": Bernoulli,
     "homoscedastic": Gaussian,

@@ -18,7 +18,7 @@ from skvib.nn.heads import Decoder, Head
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
-from skvib.nn.parts import NamedParts, Part
+from skvib.nn.parts import NamedParts, Parameter, Part
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import Linear, Price
 from skvib.nn.priors import RATE, Prior, StandardNormal
@@ -68,6 +68,10 @@ class VIBNetwork(Part):
     each row is encoded and decoded at the beta that it was given.
     """
 
+    heads: NamedParts[Head]
+    center: Tensor | None
+    scale: Tensor | None
+
     def __init__(
         self,
         architecture: Architecture,
@@ -79,7 +83,7 @@ class VIBNetwork(Part):
         super().__init__()
         a, n_networks = architecture, len(latent_dims)
         sizes = (a.n_features, *a.hidden_layer_sizes)
-        layer = StackedLinear if row_values is None else GatedLinear
+        layer: type[StackedLinear] = StackedLinear if row_values is None else GatedLinear
         linear = partial(layer, n_networks, product_dtype=product_dtype, row_values=row_values)
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
@@ -151,6 +155,7 @@ class VIBNetwork(Part):
     @torch.no_grad()
     def fold_at(self, log_beta: Tensor, folded: VIBNetwork) -> None:
         """Give `folded`, a network without gates, the weights that this one has at each network's log beta (M,)."""
+        assert self.row_values is not None
         self.fold_into(folded, self.row_values.basis(log_beta).unsqueeze(1))
 
     @torch.no_grad()
@@ -176,8 +181,8 @@ class VIBNetwork(Part):
         if inputs is not None:
             ratio, shift = (part.to(self.bottleneck.linear.weight) for part in inputs)
             first = self._first_layer()
-            first.bias += (shift @ first.weight).unsqueeze(-2)
-            first.weight *= ratio.unsqueeze(-1)
+            first.bias.add_((shift @ first.weight).unsqueeze(-2))
+            first.weight.mul_(ratio.unsqueeze(-1))
         if outputs is not None:
             self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
 
@@ -191,12 +196,13 @@ class VIBNetwork(Part):
         for head in self.heads.values():
             head.likelihood.set_progress(progress)
 
-    def linear_encoder(self) -> nn.Parameter | None:
+    def linear_encoder(self) -> Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""
         is_linear = isinstance(self.encoder, MLPEncoder) and not len(self.encoder.layers)
         return self.bottleneck.linear.weight if is_linear else None
 
     def _first_layer(self) -> StackedLinear:
+        assert isinstance(self.encoder, MLPEncoder)
         return self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:

@@ -87,4 +87,4 @@ class Torch:
     logsumexp = staticmethod(torch.logsumexp)
 
 
-TORCH: Operations = Torch()
+TORCH: Operations = Torch()  # type: ignore[assignment]  # of a function with overloads mypy sees one

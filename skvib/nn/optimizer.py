@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from skvib.nn.problem import State
 from skvib.nn.rows import Rows
 from skvib.nn.stack import Stack
 
-ADAM = {
+ADAM: dict[str, Any] = {
     "fused": True,
     "amsgrad": False,
     "beta1": 0.9,
@@ -77,7 +78,7 @@ class Optimizer:
         grads[:, self.penalized].addcmul_(values[:, self.penalized], self.penalties)
         before = [values[:, part].clone() for part, _ in self.paces]
         first, second = self.moments
-        if self.whitening is not None:
+        if self.first is not None and self.whitening is not None:
             weight, grad = self.first.data, self.first.grad
             weight_before = weight.clone()
             grad.copy_(torch.bmm(self.whitening, grad))
@@ -96,7 +97,7 @@ class Optimizer:
             torch.hardshrink(moment, floor, out=moment)
 
 
-def _whitening(members: Sequence[Rows], like: Tensor) -> Tensor | None:
+def _whitening(members: Sequence[Rows[Any]], like: Tensor) -> Tensor | None:
     if not isinstance(members[0].inputs, Tensor) or not 1 < members[0].inputs.shape[1] <= MOST_COLUMNS:
         return None
     distinct = {(id(rows.inputs), id(rows.weights)): rows for rows in members}
@@ -104,7 +105,7 @@ def _whitening(members: Sequence[Rows], like: Tensor) -> Tensor | None:
     return torch.stack([roots[id(rows.inputs), id(rows.weights)] for rows in members])
 
 
-def _inverse_root(rows: Rows) -> Tensor:
+def _inverse_root(rows: Rows[Any]) -> Tensor:
     """C^(-1/2), where C are the second moments of the inputs over their mean: white inputs of any size keep their pace.
 
     C is shrunk towards the identity, the more the fewer rows there are; of fewer rows than columns it is the identity.

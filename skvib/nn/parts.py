@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import ItemsView, Iterator, ValuesView
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+P = TypeVar("P", bound="Part")
+
+if TYPE_CHECKING:
+
+    class Parameter(nn.Parameter):
+        """Its gradient is a tensor to write to: a `WeightMatrix` gives it one."""
+
+        grad: Tensor
+
+else:
+    Parameter = nn.Parameter
 
 
 class NamedParameter(NamedTuple):
@@ -54,7 +66,7 @@ class Part(nn.Module):
         for _, part in self._parts():
             part.initialize(network, generator)
 
-    def fold_into(self, folded: Part, mix: Tensor) -> None:
+    def fold_into(self, folded: Any, mix: Tensor) -> None:
         """Give `folded` what this is at one beta, where it mixes its knots so, (M, 1, n_values)."""
         for (_, own), (_, its) in zip(self._parts(), folded._parts(), strict=True):
             own.fold_into(its, mix)
@@ -63,9 +75,23 @@ class Part(nn.Module):
         return ((name, child) for name, child in self.named_children() if isinstance(child, Part))
 
 
-class Parts(Part, nn.ModuleList):
+class Parts(Part, nn.ModuleList, Generic[P]):
     """A list of them."""
 
+    if TYPE_CHECKING:  # torch's containers do not say what they hold
 
-class NamedParts(Part, nn.ModuleDict):
+        def __getitem__(self, index: int) -> P: ...  # type: ignore[override]  # no slices
+
+        def __iter__(self) -> Iterator[P]: ...
+
+
+class NamedParts(Part, nn.ModuleDict, Generic[P]):
     """Some by name."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, name: str) -> P: ...
+
+        def items(self) -> ItemsView[str, P]: ...
+
+        def values(self) -> ValuesView[P]: ...

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.network import Architecture, VIBNetwork
-from skvib.nn.rows import Rows
+from skvib.nn.rows import MemberRows
 from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
 
@@ -59,9 +59,13 @@ def restandardized(state: State, network: VIBNetwork, inputs: Change | None, out
     """Weights, laid out as the state's, of which `network` is any, that say the same of what is standardised anew."""
     matrix = WeightMatrix(network)
     matrix.fill(state.weights, state.layout)
-    network.restandardize(*(change and tuple(map(torch.from_numpy, change)) for change in (inputs, outputs)))
+    network.restandardize(_tensors(inputs), _tensors(outputs))
     own = matrix.layout_of(network.bottleneck.latent_dims[0])
     return in_layout(matrix.values[0].clone(), own, state.layout or own)
+
+
+def _tensors(change: Change | None) -> tuple[Tensor, Tensor] | None:
+    return change and (torch.from_numpy(change[0]), torch.from_numpy(change[1]))
 
 
 def _shares(in_common: Callable[[Any], Any]) -> dict[str, Any]:
@@ -72,12 +76,12 @@ def _shares(in_common: Callable[[Any], Any]) -> dict[str, Any]:
 _SHARES_NOTHING = _shares(lambda value: None)
 
 
-def _kind_of_rows(rows: Rows) -> tuple:
+def _kind_of_rows(rows: MemberRows) -> tuple[Any, ...]:
     return isinstance(rows.inputs, Tensor), rows.inputs.dtype, *rows.targets, *rows.shares
 
 
-def _layout(encoder: nn.Module | None) -> tuple | None:
-    return encoder and tuple((n, p.shape, p.requires_grad) for n, p in encoder.named_parameters())
+def _layout(encoder: nn.Module | None) -> tuple[Any, ...] | None:
+    return None if encoder is None else tuple((n, p.shape, p.requires_grad) for n, p in encoder.named_parameters())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,20 +96,20 @@ class Problem:
     The networks of a stack share every field but what its `in_common` leaves out.
     """
 
-    rows: Rows = field(metadata=_shares(_kind_of_rows))
+    rows: MemberRows = field(metadata=_shares(_kind_of_rows))
     betas: tuple[float, ...] = field(metadata=_shares(lambda betas: betas if len(betas) > 1 else None))
     latent_dim: int = field(metadata=_SHARES_NOTHING)
     seed: int = field(metadata=_SHARES_NOTHING)
     n_steps: int
     penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
-    validation: Rows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
+    validation: MemberRows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
     start: State | None = field(default=None, metadata=_shares(lambda start: start and start[-2:]))
     monitors: tuple[Monitor | None, ...] = field(default=(), metadata=_SHARES_NOTHING)
     n_evaluated: int = sys.maxsize
 
-    def in_common(self) -> tuple:
+    def in_common(self) -> tuple[Any, ...]:
         """What it must share with the other problems of a stack."""
         return tuple(f.metadata.get("in_common", lambda value: value)(getattr(self, f.name)) for f in fields(self))
 

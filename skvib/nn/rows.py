@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from torch import Tensor
 
-from skvib.nn.layers import Inputs
+from skvib.nn.layers import Inputs, SparseRows
 
 X = TypeVar("X")
 TARGET = "y"  # the column that an estimator predicts, and the head that describes it
@@ -41,6 +41,9 @@ class Rows(NamedTuple, Generic[X]):
             for weights in (rows.weights, *rows.shares.values()):
                 weights[n_weighed:] = 0.0
         return rows
+
+
+MemberRows = Rows[Tensor | SparseRows]  # those of one network
 
 
 class Batch(NamedTuple):

@@ -42,7 +42,7 @@ class Stack:
 
     def _make(self, settings: Settings, row_values: ConditionedOnBeta | None = None) -> VIBNetwork:
         first = self.problems[0]
-        encoders = None if first.encoder is None else [problem.encoder for problem in self.problems]
+        encoders = [problem.encoder for problem in self.problems if problem.encoder is not None] or None
         network = VIBNetwork(settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values)
         return network.to(settings.device, first.rows.inputs.dtype)
 

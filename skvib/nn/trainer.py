@@ -120,7 +120,7 @@ class _Run:
         of_terms = dict(zip(self.stack.network.terms, means.tolist(), strict=True))
         for m in self.open():
             own = {name: of_term[m] for name, of_term in of_terms.items()}
-            self.progress[m].record(own, likelihoods and [of_beta[m] for of_beta in likelihoods])
+            self.progress[m].record(own, None if likelihoods is None else [of_beta[m] for of_beta in likelihoods])
 
     def _means(self, recorded: list[tuple[list[Term], Tensor]]) -> Tensor:
         """Those of the terms over the rows of some steps, at each beta, (T, M, K)."""
@@ -193,7 +193,7 @@ class _Run:
             replace(
                 self.problems[m],
                 rows=rows.members[m],
-                validation=validation and validation.members[m],
+                validation=None if validation is None else validation.members[m],
                 start=self._state(m, stack.checkpoint(stack.weights.values, m, self.progress[m].n_epochs)),
             )
             for m in members
@@ -205,10 +205,10 @@ class _Run:
 
     def _state(self, m: int, checkpoint: Checkpoint) -> State:
         """From where network m could go on with these weights."""
-        moments = (self.stack.take(moment, m).cpu() for moment in self.optimizer.moments)
+        mean, square = (self.stack.take(moment, m).cpu() for moment in self.optimizer.moments)
         buffers = {name: buffer.cpu() for name, buffer in checkpoint.buffers.items()}
         n_steps, n_epochs = int(self.optimizer.step), self.clock.n_epochs_before + self.progress[m].n_epochs
-        return State(checkpoint.weights.cpu(), *moments, self.stack.layout_of(m), buffers, n_steps, n_epochs)
+        return State(checkpoint.weights.cpu(), mean, square, self.stack.layout_of(m), buffers, n_steps, n_epochs)
 
     def close(self, reason: str, network: int | None = None) -> None:
         """Settle the weights of one network, or of all that still train."""
@@ -235,6 +235,8 @@ class _Run:
         ]
 
     def _training(self, progress: Progress, fits: tuple[Fit, ...]) -> Training:
+        assert progress.state is not None  # it is closed
+        assert progress.reason is not None
         return Training(
             progress.betas,
             progress.state,
