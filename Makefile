@@ -5,7 +5,7 @@ TESTS = docs/getting_started.rst README.md docs/user_guide tests skvib
 # two workers, each with a thread of its own: OpenMP threads that spin on a core in use would slow both
 TWO_WORKERS = OMP_NUM_THREADS=1
 
-.PHONY: bench clean demo docs help lint test test-oldest
+.PHONY: bench clean demo docs help lint test test-oldest types
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1: \2/p' Makefile
@@ -17,7 +17,10 @@ lint: .venv/installed ## style of the code
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 
-test: lint ## style, tests, and examples of all docstrings and pages
+types: .venv/installed ## types, strictly in nn
+	.venv/bin/python -m mypy
+
+test: lint types ## style, types, tests, and examples of all docstrings and pages
 	$(TWO_WORKERS) SCIPY_ARRAY_API=1 .venv/bin/python -m pytest -n 2 --dist worksteal --doctest-modules --doctest-glob=README.md --doctest-glob="*.rst" \
 		--cov --cov-report=term --cov-fail-under=97 $(TESTS)
 
@@ -59,4 +62,4 @@ docs: .venv/documented ## the site, in docs/_build/html
 	touch $@
 
 clean: ## remove what the others made, environments included
-	rm -rf .venv .venv-oldest .coverage .hypothesis .pytest_cache .ruff_cache docs/_build docs/_generated docs/gallery docs/generated
+	rm -rf .venv .venv-oldest .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache docs/_build docs/_generated docs/gallery docs/generated
