@@ -1,5 +1,6 @@
 """Pickle, joblib and skops round trips, and a model of this version that must load forever."""
 
+import copy
 import io
 import pickle
 import pickletools
@@ -9,11 +10,13 @@ import joblib
 import numpy as np
 import pytest
 import skops.io
+import torch
 from models import SMALL
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skvib import VIBClassifier, VIBRegressor
+from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.problem import resolve_device
 
 STORED = Path(__file__).parent / "stored"
@@ -162,3 +165,12 @@ def test_a_stored_model_goes_on_and_forgets_nothing(name, iris):
     model.set_params(learning_rate_init=1e-30, alpha=0.0).partial_fit(3.0 * X[:40] + 5.0, targets[:40])
     after = model.predict_proba(X) if hasattr(model, "predict_proba") else model.predict(X)
     np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_a_fitted_network_can_be_pickled_and_copied(activation, iris):
+    X, y = iris
+    network = VIBClassifier(**FAST, activation=activation).fit(X, y).network_
+    x = torch.from_numpy(X).float().unsqueeze(0)
+    for other in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network)):
+        torch.testing.assert_close(other(x), network(x), rtol=0, atol=0)

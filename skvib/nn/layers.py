@@ -45,11 +45,28 @@ class Activation(NamedTuple):
     gain: float
 
 
+# functions with names: a network can be pickled
+def _relu_backward(grad: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return aten.threshold_backward(grad, after, 0)
+
+
+def _silu_backward(grad: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return aten.silu_backward(grad, before)
+
+
+def _gelu_backward(grad: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return aten.gelu_backward(grad, before)
+
+
+def _tanh_backward(grad: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return aten.tanh_backward(grad, after)
+
+
 ACTIVATIONS = {
-    "relu": Activation("relu", torch.relu_, lambda g, x, y: aten.threshold_backward(g, y, 0), math.sqrt(2.0)),
-    "silu": Activation("silu", nn.functional.silu, lambda g, x, y: aten.silu_backward(g, x), math.sqrt(2.0)),
-    "gelu": Activation("gelu", nn.functional.gelu, lambda g, x, y: aten.gelu_backward(g, x), math.sqrt(2.0)),
-    "tanh": Activation("tanh", torch.tanh_, lambda g, x, y: aten.tanh_backward(g, y), 1.0),
+    "relu": Activation("relu", torch.relu_, _relu_backward, math.sqrt(2.0)),
+    "silu": Activation("silu", nn.functional.silu, _silu_backward, math.sqrt(2.0)),
+    "gelu": Activation("gelu", nn.functional.gelu, _gelu_backward, math.sqrt(2.0)),
+    "tanh": Activation("tanh", torch.tanh_, _tanh_backward, 1.0),
 }
 
 
