@@ -30,6 +30,7 @@ templates_path = ["_templates"]
 # every name of the API, and what skvib itself defines of it: scikit-learn documents the rest
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True}
+autodoc_typehints = "none"  # the docstrings say more
 numpydoc_show_class_members = False
 
 sphinx_gallery_conf = {

@@ -1,12 +1,16 @@
 """BaseVIB: what the estimators share - from rows and parameters to a problem, and from its training to attributes."""
 
+from __future__ import annotations
+
 import copy
 import inspect
 from abc import ABCMeta, abstractmethod
 from contextvars import ContextVar
+from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
@@ -32,6 +36,7 @@ from skvib.specification import (
     settings_of_a_piece,
     shaping_of,
 )
+from skvib.typing import MatrixLike
 
 N_PIECES = 1000  # of a stream are known again
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
@@ -64,7 +69,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     @with_callbacks
     @fit_context
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: MatrixLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
         """Fit the network to X and y.
 
         Parameters

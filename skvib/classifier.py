@@ -1,11 +1,20 @@
 """VIBClassifier: probabilities, and the labels that they make most likely."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
+from torch import nn
 
 from skvib.base import BaseVIB
 from skvib.private import StrOptions, fit_context
 from skvib.rows import plain_targets
 from skvib.targets import Indicators, Labels, learned_classes
+from skvib.typing import MatrixLike
 
 
 class VIBClassifier(ClassifierMixin, BaseVIB):
@@ -145,33 +154,33 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def __init__(
         self,
         *,
-        beta=3e-3,
-        latent_dim=32,
-        hidden_layer_sizes=(256, 256),
-        activation="relu",
-        decoder_hidden_layer_sizes=(),
-        encoder=None,
-        class_weight=None,
-        n_train_draws=2,
-        n_predict_draws=16,
-        standardize=True,
-        learning_rate_init=6e-3,
-        learning_rate="cosine",
-        batch_size="auto",
-        max_iter=150,
-        alpha=3.0,
-        beta_warmup=0.0,
-        ema_decay=0.99,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=30,
-        tol=1e-4,
-        warm_start=False,
-        device="auto",
-        autocast=None,
-        verbose=False,
-        random_state=None,
-    ):
+        beta: float = 3e-3,
+        latent_dim: int = 32,
+        hidden_layer_sizes: int | ArrayLike = (256, 256),
+        activation: Literal["relu", "silu", "gelu", "tanh"] = "relu",
+        decoder_hidden_layer_sizes: int | ArrayLike = (),
+        encoder: nn.Module | Callable[[], nn.Module] | None = None,
+        class_weight: dict | Literal["balanced"] | None = None,
+        n_train_draws: int = 2,
+        n_predict_draws: int = 16,
+        standardize: bool = True,
+        learning_rate_init: float = 6e-3,
+        learning_rate: Literal["cosine", "constant"] | Callable[[float], float] = "cosine",
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int = 150,
+        alpha: float = 3.0,
+        beta_warmup: float = 0.0,
+        ema_decay: float = 0.99,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | float = 30,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        device: str = "auto",
+        autocast: Literal["bfloat16"] | None = None,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.beta = beta
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -200,7 +209,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.random_state = random_state
 
     @fit_context
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self, X: MatrixLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
 
         The standardisation of X follows the stream; with an `encoder` of yours, it is the first piece's. ``alpha`` is
@@ -246,7 +257,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def _target(self):
         return (Indicators if self._is_multilabel else Labels)(self.classes_)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """The posterior predictive E_q(z|x)[q(y|z)].
 
         Parameters
@@ -261,7 +272,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         """
         return self._map_draws(X, lambda xp, likelihood, eta: likelihood.predictive(xp, eta))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: MatrixLike) -> np.ndarray:
         """Logarithm of `predict_proba`, without underflow.
 
         Parameters
@@ -276,7 +287,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         """
         return self._map_draws(X, lambda xp, likelihood, eta: likelihood.log_predictive(xp, eta))
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """The most probable label; for a multilabel target, all labels more probable than not.
 
         Parameters
@@ -294,7 +305,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             return (p > 0.5).astype(int)
         return self.classes_[p.argmax(axis=1)]
 
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy of `predict`; of a multilabel target, of whole rows.
 
         Parameters

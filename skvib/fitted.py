@@ -1,10 +1,13 @@
 """FittedVIB: what a fitted estimator answers from its weights - network, codes, rates, likelihoods."""
 
+from __future__ import annotations
+
 import weakref
 from abc import abstractmethod
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -15,14 +18,15 @@ from skvib.nn.problem import available_device
 from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
 from skvib.rows import targets_array
+from skvib.typing import MatrixLike
 
 FLOAT32_RANGE = 1e15
-DTYPES = dict.fromkeys(
+DTYPES: dict[str, type] = dict.fromkeys(
     (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "common", "scale")), np.float64
 )
 DTYPES |= {"_weights": np.float32, "latent_rates_": np.float64, "_pieces": np.uint64}
 # rebuilt networks of fitted estimators, by dtype and device, beside the weights they were built from
-_NETWORKS = weakref.WeakKeyDictionary()
+_NETWORKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
@@ -37,7 +41,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """What y is, a Target of skvib.targets, from the fitted attributes."""
 
     @property
-    def network_(self):
+    def network_(self) -> VIBNetwork:
         """The fitted torch module, in eval mode and float32; it takes X as (1, n_samples, n_features)."""
         check_is_fitted(self)
         return self._network(torch.float32)
@@ -121,7 +125,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         points = quasi_normal(self.n_predict_draws, self._n_features_out)
         return points.to(mean).unsqueeze(0)
 
-    def encode(self, X):
+    def encode(self, X: MatrixLike) -> tuple[np.ndarray, np.ndarray]:
         """The posterior q(z|x) = N(mu, diag(sigma^2)) of each row.
 
         Parameters
@@ -136,7 +140,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_rows(X, lambda xp, network, posterior: (posterior.mu[0], posterior.sigma[0]))
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """The mean code of each row.
 
         Parameters
@@ -151,7 +155,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_rows(X, lambda xp, network, posterior: posterior.mu[0])
 
-    def sample_latent(self, X, n_samples=1, random_state=0):
+    def sample_latent(
+        self, X: MatrixLike, n_samples: int = 1, random_state: int | np.random.RandomState | None = 0
+    ) -> np.ndarray:
         """Draw codes z ~ q(z|x).
 
         Parameters
@@ -172,7 +178,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         noise = check_random_state(random_state).standard_normal((n_samples, *mu.shape))
         return mu + sigma * noise.astype(mu.dtype, copy=False)
 
-    def rate_samples(self, X):
+    def rate_samples(self, X: MatrixLike) -> np.ndarray:
         """The rate of each row: KL(q(z|x) || p(z)), how surprising it is to the bottleneck.
 
         Parameters
@@ -187,7 +193,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0].sum(-1))
 
-    def latent_rate_samples(self, X):
+    def latent_rate_samples(self, X: MatrixLike) -> np.ndarray:
         """The rate of each row by latent dimension; they add up to `rate_samples`.
 
         Parameters
@@ -202,7 +208,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0])
 
-    def score_samples(self, X):
+    def score_samples(self, X: MatrixLike) -> np.ndarray:
         """An inlier score, minus the rate of each row, which Pipelines forward.
 
         Parameters
@@ -218,7 +224,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return -self.rate_samples(X)
 
     @torch.no_grad()
-    def log_likelihood_samples(self, X, y):
+    def log_likelihood_samples(self, X: MatrixLike, y: ArrayLike) -> np.ndarray:
         """Log-likelihood log q(y|x) of each row under the posterior predictive, in the units of y as given.
 
         Parameters
@@ -249,7 +255,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return log_likelihoods
 
     @torch.no_grad()
-    def log_likelihood_latent(self, z, y):
+    def log_likelihood_latent(self, z: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Log-likelihood log q(y|z) of codes and targets, in the units of y as given.
 
         Parameters
@@ -289,34 +295,34 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     # Fitted attributes that follow from others
 
     @property
-    def loss_curve_(self):
+    def loss_curve_(self) -> list[float]:
         """Loss of each epoch, nats."""
         return self.history_["loss"].tolist()
 
     @property
-    def loss_(self):
+    def loss_(self) -> float:
         """Loss of the last epoch, nats; nan if none was finished."""
         return float(self.history_["loss"][-1]) if len(self.history_["loss"]) else np.nan
 
     @property
-    def best_loss_(self):
+    def best_loss_(self) -> float | None:
         """Lowest loss of an epoch, nats; None with early stopping."""
         return None if self._stops_on_validation else float(np.fmin.reduce(self.history_["loss"], initial=np.inf))
 
     @property
-    def validation_scores_(self):
+    def validation_scores_(self) -> list[float] | None:
         """Mean log-likelihood of the validation rows after each epoch, nats; None without them."""
         scores = self.history_.get("validation_log_likelihood")
         return None if scores is None else scores.tolist()
 
     @property
-    def best_validation_score_(self):
+    def best_validation_score_(self) -> float | None:
         """The best of `validation_scores_`; None without them."""
         scores = self.validation_scores_
         return None if scores is None else max(scores, default=-np.inf)
 
     @property
-    def n_active_(self):
+    def n_active_(self) -> int:
         """Latent dimensions that carry more than 0.01 nats."""
         return int(np.sum(self.latent_rates_ > 0.01))
 

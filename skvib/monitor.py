@@ -7,15 +7,23 @@ from contextlib import contextmanager
 
 from sklearn.exceptions import ConvergenceWarning
 
+from skvib.typing import Method
+
 try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
+    from sklearn.callback import CallbackSupportMixin
+    from sklearn.callback import with_callbacks as _with_callbacks
 except ImportError:  # scikit-learn < 1.9 has no callbacks
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """Nothing to support."""
 
-    def with_callbacks(method):
+    def _with_callbacks(method):
         return method
+
+
+def with_callbacks(method: Method) -> Method:
+    """A `fit` that scikit-learn's callbacks watch."""
+    return _with_callbacks(method)
 
 
 def fit_monitor(estimator, X, y, sample_weight):

@@ -1,14 +1,21 @@
 """VIBRegressor: target scaling and the predictive distribution."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Literal, Self, overload
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from torch import nn
 
 from skvib.base import BaseVIB
 from skvib.private import StrOptions, fit_context
 from skvib.targets import Numbers
+from skvib.typing import MatrixLike
 
 MAX_STEPS, EPSILON = 200, float(np.finfo(np.float64).eps)
 SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
@@ -152,33 +159,33 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     def __init__(
         self,
         *,
-        beta=3e-3,
-        latent_dim=32,
-        hidden_layer_sizes=(256, 256),
-        activation="relu",
-        decoder_hidden_layer_sizes=(),
-        encoder=None,
-        noise="heteroscedastic",
-        n_train_draws=2,
-        n_predict_draws=16,
-        standardize=True,
-        learning_rate_init=6e-3,
-        learning_rate="cosine",
-        batch_size="auto",
-        max_iter=150,
-        alpha=3.0,
-        beta_warmup=0.0,
-        ema_decay=0.99,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=30,
-        tol=1e-4,
-        warm_start=False,
-        device="auto",
-        autocast=None,
-        verbose=False,
-        random_state=None,
-    ):
+        beta: float = 3e-3,
+        latent_dim: int = 32,
+        hidden_layer_sizes: int | ArrayLike = (256, 256),
+        activation: Literal["relu", "silu", "gelu", "tanh"] = "relu",
+        decoder_hidden_layer_sizes: int | ArrayLike = (),
+        encoder: nn.Module | Callable[[], nn.Module] | None = None,
+        noise: Literal["homoscedastic", "heteroscedastic"] = "heteroscedastic",
+        n_train_draws: int = 2,
+        n_predict_draws: int = 16,
+        standardize: bool = True,
+        learning_rate_init: float = 6e-3,
+        learning_rate: Literal["cosine", "constant"] | Callable[[float], float] = "cosine",
+        batch_size: int | Literal["auto"] = "auto",
+        max_iter: int = 150,
+        alpha: float = 3.0,
+        beta_warmup: float = 0.0,
+        ema_decay: float = 0.99,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | float = 30,
+        tol: float = 1e-4,
+        warm_start: bool = False,
+        device: str = "auto",
+        autocast: Literal["bfloat16"] | None = None,
+        verbose: bool | int = False,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
         self.beta = beta
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -207,7 +214,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self.random_state = random_state
 
     @fit_context
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
 
         The standardisation of X and y follows the stream; with an `encoder` of yours, that of X is the first piece's.
@@ -245,7 +252,15 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         # the oldest stored models know no deviation
         return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale)
 
-    def predict(self, X, *, return_std=False, quantiles=None):
+    @overload
+    def predict(
+        self, X: MatrixLike, *, return_std: Literal[False] = False, quantiles: ArrayLike | None = None
+    ) -> np.ndarray: ...
+    @overload
+    def predict(self, X: MatrixLike, *, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def predict(
+        self, X: MatrixLike, *, return_std: bool = False, quantiles: ArrayLike | None = None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Mean, standard deviation or quantiles of the predictive distribution.
 
         It is the mixture of the normal distributions q(y|z) over the fixed draws of z.

@@ -12,8 +12,8 @@ import skvib
 ROOT = Path(skvib.__file__).parent
 ALLOWED = {
     "__init__": {"classifier", "displays", "information", "model_selection", "regressor"},
-    "classifier": {"base", "private", "rows", "targets"},
-    "regressor": {"base", "private", "targets"},
+    "classifier": {"base", "private", "rows", "targets", "typing"},
+    "regressor": {"base", "private", "targets", "typing"},
     "model_selection.__init__": {
         "model_selection.choice",
         "model_selection.path",
@@ -28,6 +28,7 @@ ALLOWED = {
         "nn.problem",
         "private",
         "rows",
+        "typing",
         "wrapped",
     },
     "model_selection.path": {
@@ -39,6 +40,7 @@ ALLOWED = {
         "nn.problem",
         "nn.trainer",
         "rows",
+        "typing",
         "wrapped",
     },
     "model_selection.choice": {"wrapped"},
@@ -46,21 +48,28 @@ ALLOWED = {
     "model_selection.together": {"base", "model_selection.grouping", "nn.problem", "nn.trainer"},
     "model_selection.grouping": {"nn.layers", "nn.problem", "nn.trainer"},
     "displays.__init__": {f"displays.{name}" for name in ("features", "latent", "path", "plane", "training")},
-    "displays.features": {"displays.style", "information.by_feature"},
-    "displays.latent": {"displays.style", "information.by_dimension", "information.estimates", "rows", "wrapped"},
-    "displays.path": {"displays.style", "information.estimates", "wrapped"},
-    "displays.plane": {"displays.style", "information.estimates", "information.plane", "wrapped"},
+    "displays.features": {"displays.style", "information.by_feature", "typing"},
+    "displays.latent": {
+        "displays.style",
+        "information.by_dimension",
+        "information.estimates",
+        "rows",
+        "typing",
+        "wrapped",
+    },
+    "displays.path": {"displays.style", "information.estimates", "typing", "wrapped"},
+    "displays.plane": {"displays.style", "information.estimates", "information.plane", "typing", "wrapped"},
     "displays.training": {"displays.style", "wrapped"},
     "displays.style": set(),
     "information.__init__": {
         f"information.{name}"
         for name in ("by_dimension", "by_feature", "estimates", "gaussian", "mutual", "plane", "uncertainty")
     },
-    "information.plane": {"information.estimates", "information.mutual", "wrapped"},
-    "information.mutual": {"information.bounds", "information.estimates", "information.sample"},
-    "information.by_dimension": {"information.bounds", "information.estimates", "information.sample"},
-    "information.by_feature": {"information.bounds", "information.estimates", "information.sample", "rows"},
-    "information.uncertainty": {"information.bounds", "information.estimates", "wrapped"},
+    "information.plane": {"information.estimates", "information.mutual", "typing", "wrapped"},
+    "information.mutual": {"information.bounds", "information.estimates", "information.sample", "typing"},
+    "information.by_dimension": {"information.bounds", "information.estimates", "information.sample", "typing"},
+    "information.by_feature": {"information.bounds", "information.estimates", "information.sample", "rows", "typing"},
+    "information.uncertainty": {"information.bounds", "information.estimates", "typing", "wrapped"},
     "information.bounds": {"information.estimates"},
     "information.sample": {"information.estimates", "rows", "wrapped"},
     "information.estimates": set(),
@@ -80,17 +89,19 @@ ALLOWED = {
         "reading",
         "rows",
         "specification",
+        "typing",
     },
-    "fitted": {"nn.network", "nn.operations", "nn.problem", "nn.weights", "reading", "rows"},
+    "fitted": {"nn.network", "nn.operations", "nn.problem", "nn.weights", "reading", "rows", "typing"},
     "specification": {"checks", "nn.encoders", "nn.layers", "nn.network", "nn.problem", "private"},
     "reading": {"checks", "nn.layers", "private", "rows"},
     "targets": {"checks", "rows"},
     "checks": set(),
-    "private": set(),
+    "private": {"typing"},
     "hints": set(),
     "holdout": set(),
-    "monitor": set(),
+    "monitor": {"typing"},
     "rows": set(),
+    "typing": set(),
     "nn.__init__": set(),
     "nn.trainer": {
         "nn.batches",
@@ -146,20 +157,28 @@ FOLDERS = {
     "information": {""},
     "nn": set(),
 }
+# what a file names in annotations alone, where only type checkers read it
+FOR_TYPES = {name: {"model_selection.path"} for name in ("displays.path", "displays.plane", "information.plane")}
 FILES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def imported(path):
-    """(module, names) of every import in a file, wherever it stands."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def imported(path, for_types=(False, True)):
+    """(module, names) of every import in a file, wherever it stands; `for_types` are those of type checkers alone."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    blocks = [node for node in nodes if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    never_run = {node for block in blocks for node in ast.walk(block)}
+    for node in nodes:
+        if (node in never_run) not in for_types:
+            continue
         if isinstance(node, ast.Import):
             yield from ((alias.name, ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module, tuple(alias.name for alias in node.names)
 
 
-def own_imports(name):
-    return {module.removeprefix("skvib.") for module, _ in imported(FILES[name]) if module.split(".")[0] == "skvib"}
+def own_imports(name, for_types=(False,)):
+    modules = [module for module, _ in imported(FILES[name], for_types)]
+    return {module.removeprefix("skvib.") for module in modules if module.split(".")[0] == "skvib"}
 
 
 def folder_of(name):
@@ -182,6 +201,11 @@ def test_imports_between_folders_run_one_way(name):
     folder = folder_of(name)
     asked = {folder_of(other) for other in own_imports(name)} - {folder}
     assert asked <= (FOLDERS[folder] if folder else {"nn"})
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_annotations_alone_name_a_path(name):
+    assert own_imports(name, for_types=(True,)) == FOR_TYPES.get(name, set())
 
 
 def test_no_arrow_is_allowed_that_nobody_takes():

@@ -1,9 +1,19 @@
 """Input features."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.displays.style import axes_of
-from skvib.information.by_feature import feature_information
+from skvib.information.by_feature import FeatureInformation, feature_information
+from skvib.typing import MatrixLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class FeatureInformationDisplay:
@@ -46,11 +56,20 @@ class FeatureInformationDisplay:
     4
     """
 
-    def __init__(self, information, *, max_features=20):
+    def __init__(self, information: FeatureInformation, *, max_features: int = 20) -> None:
         self.information, self.max_features = information, max_features
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, max_features=20, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike | None = None,
+        *,
+        max_features: int = 20,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Measure and draw what a fitted estimator kept of its features.
 
         Parameters
@@ -75,7 +94,7 @@ class FeatureInformationDisplay:
         """
         return cls(feature_information(estimator, X, y, **options), max_features=max_features).plot(ax=ax)
 
-    def plot(self, *, ax=None, **bar_kw):
+    def plot(self, *, ax: Axes | None = None, **bar_kw: Any) -> Self:
         """Draw the features.
 
         Parameters
@@ -92,8 +111,8 @@ class FeatureInformationDisplay:
         """
         self.ax_, self.figure_ = ax, _ = axes_of(ax)
         found = self.information
-        kept, lost = (found.x_kept, found.x_kept_se), (found.y_lost, found.y_lost_se)
-        values, errors = kept if found.y_lost is None else lost
+        shown = "x_kept" if found.y_lost is None else "y_lost"
+        values, errors = getattr(found, shown), getattr(found, f"{shown}_se")
         order = np.argsort(-values, kind="stable")[: self.max_features][::-1]
         places = np.arange(len(order))
         label = "kept by the code" if found.y_lost is None else "lost about y without it"
@@ -102,7 +121,7 @@ class FeatureInformationDisplay:
         self.line_ = None
         if found.y_lost is not None:
             style = {"ls": "", "marker": "D", "ms": 5, "color": "black", "label": "kept by the code"}
-            bars = ax.errorbar(kept[0][order], places, xerr=kept[1][order], **style)
+            bars = ax.errorbar(found.x_kept[order], places, xerr=found.x_kept_se[order], **style)
             self.line_ = bars.lines[0]
         ax.axvline(0.0, color="black", lw=0.8)
         ax.set_yticks(places, [found.names[k] for k in order])

@@ -1,14 +1,24 @@
 """Codes, and the rates of their dimensions."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.displays.style import CLASS_STYLES, ORANGE, axes_of
-from skvib.information.by_dimension import ACTIVE_NATS, latent_information
+from skvib.information.by_dimension import ACTIVE_NATS, LatentInformation, latent_information
 from skvib.information.estimates import NATS_IN
 from skvib.rows import targets_array
+from skvib.typing import MatrixLike, Unit
 from skvib.wrapped import unwrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 N_ELLIPSES = 100
 TWIN = 0.97  # dimensions so correlated draw a line
@@ -59,13 +69,30 @@ class LatentDisplay:
     3
     """
 
-    rates = None  # pickles of before know none
+    rates: np.ndarray | None = None  # pickles of before know none
 
-    def __init__(self, mu, sigma, y=None, *, rates=None, dimensions=None):
+    def __init__(
+        self,
+        mu: np.ndarray,
+        sigma: np.ndarray,
+        y: np.ndarray | None = None,
+        *,
+        rates: np.ndarray | None = None,
+        dimensions: tuple[int, ...] | None = None,
+    ) -> None:
         self.mu, self.sigma, self.y, self.rates, self.dimensions = mu, sigma, y, rates, dimensions
 
     @classmethod
-    def from_estimator(cls, estimator, X, y=None, *, dimensions=None, ax=None, **scatter_kw):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike,
+        y: ArrayLike | None = None,
+        *,
+        dimensions: tuple[int, ...] | None = None,
+        ax: Axes | None = None,
+        **scatter_kw: Any,
+    ) -> Self:
         """Draw the codes of rows.
 
         Parameters
@@ -102,7 +129,7 @@ class LatentDisplay:
         return cls(mu, sigma, y, rates=rates, dimensions=dimensions).plot(ax=ax, **scatter_kw)
 
     @property
-    def dimensions_(self):
+    def dimensions_(self) -> tuple[int, ...]:
         """The two dimensions; one alone is drawn against zero."""
         if self.dimensions is not None:
             return tuple(self.dimensions)
@@ -120,7 +147,7 @@ class LatentDisplay:
         second = differs[rates[differs].argmax()] if len(differs) else likeness.argmin()
         return tuple(sorted((first, int(second))))
 
-    def plot(self, *, ax=None, **scatter_kw):
+    def plot(self, *, ax: Axes | None = None, **scatter_kw: Any) -> Self:
         """Draw the codes.
 
         Parameters
@@ -144,7 +171,7 @@ class LatentDisplay:
             centers, widths = (np.column_stack([part, np.zeros(len(part))]) for part in (centers, widths))
             names.append("")
         style = {"s": 14, "linewidths": 0.3, "edgecolors": "white", "zorder": 2} | scatter_kw
-        classes, codes = ([], None) if self.y is None else np.unique(self.y, return_inverse=True)
+        classes, codes = (np.zeros(0), None) if self.y is None else np.unique(self.y, return_inverse=True)
         if self.y is None or len(classes) > len(CLASS_STYLES):
             values = self.y if self.y is not None and np.issubdtype(self.y.dtype, np.number) else codes
             coloured = {} if self.y is None else {"c": values, "cmap": "cividis"}
@@ -210,11 +237,20 @@ class LatentRatesDisplay:
     8
     """
 
-    def __init__(self, rates, *, information=None, unit="nats"):
+    def __init__(self, rates: np.ndarray, *, information: LatentInformation | None = None, unit: Unit = "nats") -> None:
         self.rates, self.information, self.unit = rates, information, unit
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, unit="nats", ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        unit: Unit = "nats",
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Draw the rates of a fitted estimator.
 
         Parameters
@@ -244,7 +280,7 @@ class LatentRatesDisplay:
         check_is_fitted(vib)
         return cls(vib.latent_rates_ / NATS_IN[unit], unit=unit).plot(ax=ax)
 
-    def plot(self, *, ax=None, **bar_kw):
+    def plot(self, *, ax: Axes | None = None, **bar_kw: Any) -> Self:
         """Draw the rates.
 
         Parameters

@@ -1,10 +1,22 @@
 """Scores, rates and active dimensions against beta."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.displays.style import BLUE, GREEN, GREY, ORANGE, axes_of, scale_betas
 from skvib.information.estimates import best_and_compressed
+from skvib.typing import MatrixLike
 from skvib.wrapped import at_the_end_of, beta_grid, fit_at_betas, unwrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skvib.model_selection.path import BetaPath
 
 
 class BetaPathDisplay:
@@ -55,12 +67,21 @@ class BetaPathDisplay:
     True
     """
 
-    def __init__(self, betas, score, score_se, rate=None, n_active=None, *, score_name="score"):
+    def __init__(
+        self,
+        betas: np.ndarray,
+        score: np.ndarray,
+        score_se: np.ndarray,
+        rate: np.ndarray | None = None,
+        n_active: np.ndarray | None = None,
+        *,
+        score_name: str = "score",
+    ) -> None:
         self.betas, self.score, self.score_se = betas, score, score_se
         self.rate, self.n_active, self.score_name = rate, n_active, score_name
 
     @classmethod
-    def from_path(cls, path, *, ax=None):
+    def from_path(cls, path: BetaPath, *, ax: Axes | None = None) -> Self:
         """Draw a BetaPath by its log-likelihoods.
 
         Parameters
@@ -80,7 +101,14 @@ class BetaPathDisplay:
         return cls(path.betas, *columns, score_name=name).plot(ax=ax)
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, y=None, *, ax=None):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator,
+        X: MatrixLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        ax: Axes | None = None,
+    ) -> Self:
         """Draw a fitted search over beta by its cross-validated score.
 
         Parameters
@@ -119,16 +147,16 @@ class BetaPathDisplay:
         return cls(betas, scores, errors, *kept, score_name=name).plot(ax=ax)
 
     @property
-    def best_beta_(self):
+    def best_beta_(self) -> float:
         """The beta of the best score."""
         return best_and_compressed(self.betas, self.score, self.score_se)[0]
 
     @property
-    def compressed_beta_(self):
+    def compressed_beta_(self) -> float:
         """The largest beta whose score is within a standard error of the best."""
         return best_and_compressed(self.betas, self.score, self.score_se)[1]
 
-    def plot(self, *, ax=None, **line_kw):
+    def plot(self, *, ax: Axes | None = None, **line_kw: Any) -> Self:
         """Draw the panels inside `ax`.
 
         Parameters
@@ -158,7 +186,7 @@ class BetaPathDisplay:
         score.set_ylim(self.score[best] - span, self.score[best] + 0.15 * span)
         score.set_ylabel(self.score_name)
         if not is_alone:
-            self._plot_kept(*self.axes_[1:], style)
+            self._plot_kept(style, *self.axes_[1:])
         self.axes_[-1].set_xlabel("beta, price of a nat")
         for panel in self.axes_:
             scale_betas(panel, self.betas)
@@ -174,7 +202,7 @@ class BetaPathDisplay:
         score.legend(named.values(), named.keys(), loc="lower left", fontsize="small")
         return self
 
-    def _plot_kept(self, rate, active, style):
+    def _plot_kept(self, style, rate, active):
         (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
         rate.set(yscale="log", ylabel="rate (nats)")
         (self.active_line_,) = active.plot(

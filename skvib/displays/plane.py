@@ -1,11 +1,24 @@
 """The information plane."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.displays.style import BLUE, GREY, ORANGE, axes_of
 from skvib.information.estimates import NATS_IN
-from skvib.information.plane import information_plane
+from skvib.information.plane import InformationPlane, information_plane
+from skvib.typing import MatrixLike
 from skvib.wrapped import at_the_end_of, unwrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from skvib.model_selection.path import BetaPath
 
 SHARP_NATS = 0.5
 
@@ -55,11 +68,27 @@ class InformationPlaneDisplay:
     'I(Z;Y), at least (nats)'
     """
 
-    def __init__(self, plane, *, beta=None, limit=None):
+    def __init__(
+        self,
+        plane: InformationPlane,
+        *,
+        beta: float | None = None,
+        limit: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
         self.plane, self.beta, self.limit = plane, beta, limit
 
     @classmethod
-    def from_path(cls, path, X=None, y=None, *, beta=None, limit=None, ax=None, **options):
+    def from_path(
+        cls,
+        path: BetaPath,
+        X: MatrixLike | None = None,
+        y: ArrayLike | None = None,
+        *,
+        beta: float | None = None,
+        limit: tuple[np.ndarray, np.ndarray] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Measure and draw the plane of a BetaPath.
 
         Parameters
@@ -89,7 +118,17 @@ class InformationPlaneDisplay:
         return cls(information_plane(path, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, beta=None, limit=None, ax=None, **options):
+    def from_estimator(
+        cls,
+        estimator: BaseEstimator | Sequence[BaseEstimator],
+        X: MatrixLike,
+        y: ArrayLike,
+        *,
+        beta: float | None = None,
+        limit: tuple[np.ndarray, np.ndarray] | None = None,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Self:
         """Measure and draw the plane of a fitted search over beta, of an estimator, or of a list of them.
 
         Parameters
@@ -119,7 +158,7 @@ class InformationPlaneDisplay:
             estimator = [estimator]
         return cls(information_plane(estimator, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
 
-    def plot(self, *, ax=None, **line_kw):
+    def plot(self, *, ax: Axes | None = None, **line_kw: Any) -> Self:
         """Draw the plane.
 
         Parameters

@@ -1,10 +1,18 @@
 """The course of a training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.displays.style import BLUE, GREEN, GREY, ORANGE, axes_of
 from skvib.wrapped import unwrapped
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class TrainingCurveDisplay:
@@ -49,11 +57,11 @@ class TrainingCurveDisplay:
     True
     """
 
-    def __init__(self, history, beta):
+    def __init__(self, history: dict[str, np.ndarray], beta: float) -> None:
         self.history, self.beta = history, beta
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator: BaseEstimator, *, ax: Axes | None = None) -> Self:
         """Draw the training of a fitted estimator.
 
         Parameters
@@ -73,7 +81,7 @@ class TrainingCurveDisplay:
         return cls(vib.history_, vib.beta).plot(ax=ax)
 
     @property
-    def best_epoch_(self):
+    def best_epoch_(self) -> int | None:
         """Epoch of the lowest loss of validation rows, from 1; None without them."""
         losses = self._validation_losses()
         return None if losses is None else int(np.nanargmin(losses)) + 1
@@ -82,7 +90,7 @@ class TrainingCurveDisplay:
         scores = self.history.get("validation_log_likelihood")
         return None if scores is None or len(scores) == 0 else self.beta * self.history["rate"] - scores
 
-    def plot(self, *, ax=None, **line_kw):
+    def plot(self, *, ax: Axes | None = None, **line_kw: Any) -> Self:
         """Draw the curves.
 
         Parameters

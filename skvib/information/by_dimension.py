@@ -1,12 +1,21 @@
 """What each latent dimension keeps."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.information.bounds import bound_of, contrasts, critic_of_inputs, fall
 from skvib.information.estimates import Estimate, check_options, columns_of, frame_of
 from skvib.information.sample import Sample
+from skvib.typing import MatrixLike, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ACTIVE_NATS = 0.01
 
@@ -56,14 +65,14 @@ class LatentInformation:
     y_added: np.ndarray | None
     y_added_se: np.ndarray | None
     active: np.ndarray
-    unit: str
+    unit: Unit
 
     @property
-    def n_active(self):
+    def n_active(self) -> int:
         """Number of active dimensions."""
         return int(self.active.sum())
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each latent dimension.
 
         Returns
@@ -75,16 +84,16 @@ class LatentInformation:
 
 
 def latent_information(
-    estimator,
-    X,
-    y=None,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    sample_weight=None,
-    n_replacements=32,
-    max_rows=5000,
-    unit="nats",
-    random_state=0,
-):
+    sample_weight: ArrayLike | None = None,
+    n_replacements: int = 32,
+    max_rows: int = 5000,
+    unit: Unit = "nats",
+    random_state: int | np.random.RandomState | None = 0,
+) -> LatentInformation:
     """Measure what each latent dimension keeps of X, and adds to the prediction of y.
 
     Parameters

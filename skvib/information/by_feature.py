@@ -1,14 +1,23 @@
 """What the code kept of each input feature, or of groups of them."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.information.bounds import fall, log_density
-from skvib.information.estimates import check_options, columns_of, frame_of
+from skvib.information.estimates import Estimate, check_options, columns_of, frame_of
 from skvib.information.sample import Sample
 from skvib.rows import column_names, with_columns_of
+from skvib.typing import MatrixLike, Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -44,16 +53,16 @@ class FeatureInformation:
     ['petal width (cm)']
     """
 
-    names: list
+    names: list[str]
     x_kept: np.ndarray
     x_kept_se: np.ndarray
     x_upper: np.ndarray
     x_upper_se: np.ndarray
     y_lost: np.ndarray | None
     y_lost_se: np.ndarray | None
-    unit: str
+    unit: Unit
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each feature or group.
 
         Returns
@@ -65,17 +74,17 @@ class FeatureInformation:
 
 
 def feature_information(
-    estimator,
-    X,
-    y=None,
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    features=None,
-    sample_weight=None,
-    n_replacements=32,
-    max_rows=5000,
-    unit="nats",
-    random_state=0,
-):
+    features: list | dict | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_replacements: int = 32,
+    max_rows: int = 5000,
+    unit: Unit = "nats",
+    random_state: int | np.random.RandomState | None = 0,
+) -> FeatureInformation:
     """Measure what the code kept of each input feature, or of groups of them.
 
     Parameters
@@ -147,14 +156,15 @@ def feature_information(
     own = log_density(z, rows.mu, rows.sigma)
     own_y = None if y is None else rows.vib.log_likelihood_latent(z, rows.y)
     others = rows.others(n_replacements)
-    kept, upper, lost = [], [], None if y is None else []
+    kept, upper = [], []
+    lost: list[Estimate] | None = None if y is None else []
     everyone = [*others, np.arange(rows.n)]
     for columns in groups.values():
         posteriors = [rows.encode(with_columns_of(rows.X, columns, other)) for other in others]
         log_q = [log_density(z, *posterior) for posterior in posteriors]
         kept.append(fall(own, [*log_q, own], everyone, rows.shares))
         upper.append(fall(own, log_q, others, rows.shares))
-        if y is not None:
+        if lost is not None:
             log_q = [rows.vib.log_likelihood_latent(mu + sigma * noise, rows.y) for mu, sigma in posteriors]
             lost.append(fall(own_y, log_q, others, rows.shares))
     return FeatureInformation(list(groups), **columns_of(unit, x_kept=kept, x_upper=upper, y_lost=lost), unit=unit)

@@ -1,8 +1,11 @@
 """Estimates with their standard errors, their units, and the tables that they make."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import fields
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 from sklearn.utils import check_scalar
@@ -34,7 +37,9 @@ class Estimate(float):
     (1.5 ± 0.02, 0.02, 2.5)
     """
 
-    def __new__(cls, value, standard_error):
+    standard_error: float
+
+    def __new__(cls, value: float, standard_error: float) -> Self:
         estimate = super().__new__(cls, value)
         estimate.standard_error = float(standard_error)
         return estimate

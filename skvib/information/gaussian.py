@@ -1,10 +1,13 @@
 """The information bottleneck of jointly Gaussian variables."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 
-def gaussian_limit(X, y, betas):
+def gaussian_limit(X: ArrayLike, y: ArrayLike, betas: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Compute the information bottleneck of jointly Gaussian X and Y in closed form.
 
     Parameters

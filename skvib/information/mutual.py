@@ -1,12 +1,17 @@
 """How much a code says of the inputs, I(X;Z), and of the target, I(Z;Y)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from skvib.information.bounds import contrast, critic_of_inputs, infonce_of_target
 from skvib.information.estimates import NATS_IN, Estimate, check_options, in_unit, mean_of
 from skvib.information.sample import Sample
+from skvib.typing import MatrixLike, Unit
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,20 @@ class MutualInformation:
     entropy: float | None
     n_rows: int
     n_paired: int
-    unit: str
+    unit: Unit
 
 
 def mutual_information(
-    estimator, X, y=None, *, sample_weight=None, n_draws=4, max_rows=5000, unit="nats", random_state=0
-):
+    estimator: BaseEstimator,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
+    *,
+    sample_weight: ArrayLike | None = None,
+    n_draws: int = 4,
+    max_rows: int = 5000,
+    unit: Unit = "nats",
+    random_state: int | np.random.RandomState | None = 0,
+) -> MutualInformation:
     """Measure how much the code says of X, I(X;Z), and of the target, I(Z;Y).
 
     Parameters
@@ -138,8 +151,15 @@ def mutual_information(
         y_lower, entropy = _information_about_labels(rows, log_q)
         entropy /= NATS_IN[unit]
     rate = mean_of(rates, rows.shares)
-    estimates = rate, x_lower, min(x_upper, rate), y_lower, y_infonce
-    return MutualInformation(*(in_unit(part, unit) for part in estimates), entropy, rows.n, pairs.n, unit)
+    estimates = {
+        "rate": rate,
+        "x_lower": x_lower,
+        "x_upper": min(x_upper, rate),
+        "y_lower": y_lower,
+        "y_infonce": y_infonce,
+    }
+    estimates = {name: in_unit(part, unit) for name, part in estimates.items()}
+    return MutualInformation(**estimates, entropy=entropy, n_rows=rows.n, n_paired=pairs.n, unit=unit)
 
 
 def target_information(estimator, X, y, *, sample_weight=None, n_draws=4, max_rows=5000, random_state=0):

@@ -1,15 +1,27 @@
 """The information plane: what codes say of the target against what they say of the input."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from skvib.information.estimates import check_options, columns_of, frame_of
 from skvib.information.mutual import mutual_information
+from skvib.typing import MatrixLike, Unit
 from skvib.wrapped import at_the_end_of, fit_at_betas, unwrapped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from skvib.model_selection.path import BetaPath
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,10 @@ class InformationPlane:
     y_lower: np.ndarray
     y_lower_se: np.ndarray
     entropy: float | None
-    rows: str
-    unit: str
+    rows: Literal["validation", "training", "given"]
+    unit: Unit
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return a pandas DataFrame with a row for each beta.
 
         Returns
@@ -70,18 +82,18 @@ class InformationPlane:
 
 
 def information_plane(
-    source,
-    X=None,
-    y=None,
+    source: BetaPath | BaseEstimator | Sequence[BaseEstimator],
+    X: MatrixLike | None = None,
+    y: ArrayLike | None = None,
     *,
-    X_train=None,
-    y_train=None,
-    sample_weight=None,
-    n_draws=4,
-    max_rows=5000,
-    unit="nats",
-    random_state=0,
-):
+    X_train: MatrixLike | None = None,
+    y_train: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    n_draws: int = 4,
+    max_rows: int = 5000,
+    unit: Unit = "nats",
+    random_state: int | np.random.RandomState | None = 0,
+) -> InformationPlane:
     """Measure I(X;Z) and I(Z;Y) of estimators that differ in beta.
 
     Parameters
@@ -155,8 +167,8 @@ def _models_and_rows(source, rows, X_train, y_train):
         raise ValueError("X and y, and X_train and y_train, go together; sample_weight is of the rows of X.")
     prepare, last = at_the_end_of(source)
     if hasattr(last, "cv_results_"):
-        source, X, X_train = last, *(part if part is None else prepare(part) for part in (X, X_train))
-        rows = X, y, sample_weight
+        X, X_train = (part if part is None else prepare(part) for part in (X, X_train))
+        source, rows = last, (X, y, sample_weight)
     is_path, is_search = hasattr(source, "at_beta"), hasattr(source, "cv_results_")
     if not (is_path or is_search or (isinstance(source, list | tuple) and source)):
         raise TypeError(f"source must be a BetaPath, a fitted search or a list of estimators; got {source!r}.")

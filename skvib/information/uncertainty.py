@@ -1,18 +1,30 @@
 """What predictions admit: calibration, and how unlike anything seen a row is."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_consistent_length, check_scalar, column_or_1d
 
 from skvib.information.bounds import PAIR_ELEMENTS
-from skvib.information.estimates import mean_of, shares_of
+from skvib.information.estimates import Estimate, mean_of, shares_of
+from skvib.typing import MatrixLike
 from skvib.wrapped import unwrapped
 
 TAIL_START = 0.9
 
 
-def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=None):
+def calibration_error(
+    y_true: ArrayLike,
+    y_prob: ArrayLike,
+    *,
+    n_bins: int = 15,
+    labels: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+) -> Estimate:
     """Estimate the top-label expected calibration error.
 
     Parameters
@@ -80,7 +92,7 @@ def calibration_error(y_true, y_prob, *, n_bins=15, labels=None, sample_weight=N
     return mean_of(signs[bins] * gap, shares)
 
 
-def outlier_scores(estimator, X, X_reference):
+def outlier_scores(estimator: BaseEstimator, X: MatrixLike, X_reference: MatrixLike) -> np.ndarray:
     """Score how unusual rows are, by the surprise of their codes and by the entropy of their predictions.
 
     Parameters

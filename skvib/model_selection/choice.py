@@ -1,5 +1,7 @@
 """By what a beta is chosen: the log-likelihood, and the most compressed candidate that is as good as the best."""
 
+from __future__ import annotations
+
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.metrics import log_loss
@@ -7,7 +9,7 @@ from sklearn.metrics import log_loss
 from skvib.wrapped import unwrapped
 
 
-def one_standard_error(cv_results):
+def one_standard_error(cv_results: dict) -> int:
     """The most compressed candidate whose mean score is within one standard error of the best one.
 
     Pass it as `refit=` of GridSearchCV or RandomizedSearchCV, or ask BetaSearchCV for ``selection="1se"``. The most

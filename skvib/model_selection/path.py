@@ -1,11 +1,15 @@
 """beta_path: every beta from one training."""
 
+from __future__ import annotations
+
 import copy
 import math
 from dataclasses import replace
 from numbers import Integral
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
@@ -17,24 +21,28 @@ from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
 from skvib.nn.trainer import fit_at
 from skvib.rows import rows_of, take, targets_array
+from skvib.typing import MatrixLike
 from skvib.wrapped import unwrapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
 
 
 def beta_path(
-    estimator,
-    X,
-    y,
+    estimator: BaseVIB | Pipeline,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    betas=13,
-    beta_range=(1e-5, 1.0),
-    method="amortized",
-    sample_weight=None,
-    X_val=None,
-    y_val=None,
-    sample_weight_val=None,
-):
+    betas: int | ArrayLike = 13,
+    beta_range: tuple[float, float] = (1e-5, 1.0),
+    method: Literal["amortized", "exact"] = "amortized",
+    sample_weight: ArrayLike | None = None,
+    X_val: MatrixLike | None = None,
+    y_val: ArrayLike | None = None,
+    sample_weight_val: ArrayLike | None = None,
+) -> BetaPath:
     """Fit an estimator at every beta of a range, in one training.
 
     Parameters
@@ -217,7 +225,7 @@ class BetaPath:
     True
     """
 
-    def __init__(self, estimator, trained, rows, held_out):
+    def __init__(self, estimator: BaseVIB | Pipeline, trained: OverBetas, rows: tuple, held_out: bool) -> None:
         self._estimator, self._method = estimator, trained.method
         self._problem, self._settings = replace(trained.problem, monitors=()), trained.settings
         self._trainings = trained.trainings
@@ -246,7 +254,7 @@ class BetaPath:
             f"BetaPath({len(self.betas)} betas from {low:g} to {high:g}, {type(_split(self._estimator)[1]).__name__})"
         )
 
-    def choose(self, selection="best"):
+    def choose(self, selection: Literal["best", "1se"] = "best") -> float:
         """Choose a beta by the log-likelihood of the validation rows.
 
         Parameters
@@ -271,7 +279,7 @@ class BetaPath:
         best, compressed = best_and_compressed(self.betas, self.log_likelihoods, self.log_likelihoods_se)
         return best if selection == "best" else compressed
 
-    def at_beta(self, beta):
+    def at_beta(self, beta: float) -> Any:
         """The fitted estimator at one beta, a plain one: it can be pickled, cloned and fitted anew.
 
         Parameters
@@ -323,7 +331,7 @@ class BetaPath:
         fit = fit._replace(history=nearest.fits[0].history)
         return replace(nearest, fits=(fit,), state=nearest.state._replace(weights=fit.weights))
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """A pandas DataFrame with a row for each beta.
 
         Returns

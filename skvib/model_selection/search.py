@@ -1,12 +1,23 @@
 """BetaSearchCV, a GridSearchCV over beta whose fits are trained together."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn import get_config
-from sklearn.base import clone, is_classifier
-from sklearn.model_selection import GridSearchCV, check_cv, cross_validate
+from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    BaseShuffleSplit,
+    GridSearchCV,
+    check_cv,
+    cross_validate,
+)
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
@@ -19,6 +30,7 @@ from skvib.monitor import silent_codes_allowed
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
+from skvib.typing import MatrixLike, Method
 from skvib.wrapped import at_the_end_of
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -51,7 +63,7 @@ def _warn_of_an_end(beta):
         warnings.warn(f"The chosen beta, {beta:g}, is an end of the grid: {advice[beta]}.", UserWarning, stacklevel=3)
 
 
-def _chosen_has(method):
+def _chosen_has(method: str) -> Callable[[Method], Method]:
     return available_if(
         lambda self: bool(self.refit) and hasattr(getattr(self, "best_estimator_", self.estimator), method)
     )
@@ -121,20 +133,20 @@ class BetaSearchCV(GridSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_grid=None,
+        estimator: BaseEstimator,
+        param_grid: dict | list[dict] | None = None,
         *,
-        method="amortized",
-        selection="best",
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=None,
-        verbose=0,
-        pre_dispatch="2*n_jobs",
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        method: Literal["amortized", "exact"] = "amortized",
+        selection: Literal["best", "1se"] = "best",
+        scoring: str | Callable | list | tuple | dict | None = None,
+        n_jobs: int | None = None,
+        refit: bool | str | Callable = True,
+        cv: int | BaseCrossValidator | BaseShuffleSplit | Iterable | None = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: Literal["raise"] | float = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         super().__init__(
             estimator,
             param_grid,
@@ -150,7 +162,7 @@ class BetaSearchCV(GridSearchCV):
         self.method = method
         self.selection = selection
 
-    def fit(self, X, y=None, **params):
+    def fit(self, X: MatrixLike, y: ArrayLike | None = None, **params: Any) -> Self:
         """Choose among the candidates by cross-validation, and refit the chosen one.
 
         Parameters
@@ -265,7 +277,7 @@ class BetaSearchCV(GridSearchCV):
             raise ValueError(f'selection="1se" needs a search over beta; param_grid has {sorted(names)}.')
         return self.refit and one_standard_error
 
-    def score(self, X, y=None, **params):
+    def score(self, X: MatrixLike, y: ArrayLike | None = None, **params: Any) -> float:
         """Score the chosen estimator, by `scoring`.
 
         Parameters
@@ -285,7 +297,7 @@ class BetaSearchCV(GridSearchCV):
         return super().score(X, plain_targets(y), **params)
 
     @_chosen_has("predict")
-    def predict(self, X, **params):
+    def predict(self, X: MatrixLike, **params: Any) -> np.ndarray | Any:
         """Predict with the chosen estimator.
 
         Parameters
@@ -304,7 +316,7 @@ class BetaSearchCV(GridSearchCV):
         return self.best_estimator_.predict(X, **params)
 
     @_chosen_has("transform")
-    def fit_transform(self, X, y=None, **params):
+    def fit_transform(self, X: MatrixLike, y: ArrayLike | None = None, **params: Any) -> np.ndarray:
         """Fit, and return the codes of the chosen estimator.
 
         Parameters
@@ -324,7 +336,7 @@ class BetaSearchCV(GridSearchCV):
         return self.fit(X, y, **params).transform(X)
 
     @_chosen_has("get_feature_names_out")
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Name the codes of the chosen estimator.
 
         Parameters
@@ -341,7 +353,7 @@ class BetaSearchCV(GridSearchCV):
         return self.best_estimator_.get_feature_names_out(input_features)
 
     @_chosen_has("set_output")
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
         """Choose the container of `transform`, as for the estimator itself.
 
         Parameters

@@ -1,13 +1,17 @@
 """fit_together: a joblib backend under which fits that are asked for together are trained together."""
 
+from __future__ import annotations
+
 import contextvars
 import threading
 import warnings
 from collections import deque
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from numbers import Integral
 from queue import SimpleQueue
+from typing import Literal
 
 import joblib
 from joblib._parallel_backends import FallbackToBackend
@@ -27,7 +31,7 @@ _gathering = contextvars.ContextVar("gathering", default=None)
 
 
 @contextmanager
-def fit_together(*, width=64, method="exact"):
+def fit_together(*, width: int = 64, method: Literal["exact", "amortized"] = "exact") -> Iterator[None]:
     """Train together what scikit-learn fits inside this context.
 
     Any search, cross-validation or ensemble that scikit-learn runs through joblib stays as it is. Its tasks run
