@@ -27,6 +27,12 @@ class NumPy:
     def addcmul(self, a, b, c):
         return a + b * c
 
+    def subtract(self, a, b, times):
+        return a - times * b
+
+    def halves(self, a):
+        return np.split(a, 2, -1)
+
     def relu(self, a):
         return np.maximum(a, 0.0)
 

@@ -85,7 +85,7 @@ class Batches:
         for r, problem, generator in zip(rows, self.problems, generators, strict=True):
             size = (math.ceil(self.n_draws / 2), len(r), problem.latent_dim)
             drawn = torch.randn(size, generator=generator, dtype=like.dtype, device=like.device)
-            noise.append(drawn if self.n_draws == 1 else torch.cat((drawn, -drawn[: self.n_draws // 2])))
+            noise.append(drawn if self.n_draws == 1 else torch.cat((drawn, -drawn))[: self.n_draws])
         return stacked(pad(pad(noise, dim=1, multiple=self.betas.multiple), dim=2))
 
 

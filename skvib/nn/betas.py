@@ -35,7 +35,7 @@ class Betas(ABC):
         """The beta of each network (M, 1), or of each of its n rows (M, n)."""
 
     def means(self, terms: Tensor, weights: Tensor, drawn: Sequence[Tensor]) -> Tensor:
-        """Weighted means (T, M, K) of the terms of rows, weights and both (T, M, n), at each beta."""
+        """Weighted means (T, M, K) of terms (T, M, n) of rows, at each beta; `weights` are (T, M, n) or (M, n)."""
         return (weights * terms).sum(-1, keepdim=True) / weights.sum(-1, keepdim=True)
 
     @abstractmethod
@@ -113,7 +113,7 @@ class BetaRange(Betas):
         """Those of the rows that drew a beta nearest to each of the K."""
         log_betas = self.values[0].log()
         nearest = torch.bucketize(torch.cat(list(drawn), -1).log(), (log_betas[1:] + log_betas[:-1]) / 2)
-        nearest = nearest.expand(len(terms), -1, -1)
+        nearest, weights = nearest.expand_as(terms), weights.expand_as(terms)
         none = terms.new_zeros(*terms.shape[:2], self.values.shape[1])
         totals = none.scatter_add(-1, nearest, weights)
         sums = none.scatter_add(-1, nearest, weights * terms)

@@ -39,15 +39,15 @@ class Bottleneck(Part):
         return self.predictive(TORCH, features)
 
     def predictive(self, xp: Operations, features: Array) -> Diagonal:
-        return self._posterior(xp, self.linear.predictive(xp, features))
+        return self._posterior(xp, *xp.halves(self.linear.predictive(xp, features)))
 
     def record(self, features: Inputs) -> tuple[Diagonal, tuple[Any, Tensor]]:
         output, of_linear = self.linear.record(features)
-        return self._posterior(TORCH, output), (of_linear, output[..., output.shape[-1] // 2 :])
+        mu, raw = output.chunk(2, -1)
+        return self._posterior(TORCH, mu, raw), (of_linear, raw)
 
-    def _posterior(self, xp: Operations, output: Array) -> Diagonal:
-        latent_dim = output.shape[-1] // 2
-        mu, sigma = output[..., :latent_dim], xp.softplus(output[..., latent_dim:]) + SIGMA_FLOOR
+    def _posterior(self, xp: Operations, mu: Array, raw: Array) -> Diagonal:
+        sigma = xp.softplus(raw) + SIGMA_FLOOR
         if self.used is not None:
             used = xp.asarray(self.used)
             mu, sigma = mu * used, xp.where(used, sigma, 1.0)

@@ -48,7 +48,7 @@ class Head(Part):
         """The gradient of sum(grad * distortion), grad (M, n), by z; that of its own parameters it writes."""
         of_decoder, of_likelihood, z = tape
         n_draws = z.shape[1]
-        grad_eta = self.likelihood.backward(of_likelihood, repeat_rows(grad, n_draws) * (1.0 / n_draws))
+        grad_eta = self.likelihood.backward(of_likelihood, repeat_rows(grad * (1.0 / n_draws), n_draws))
         return self.decoder.backward(of_decoder, grad_eta).view_as(z)
 
     def speeds(self) -> Iterator[tuple[nn.Parameter, float]]:

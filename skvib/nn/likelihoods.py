@@ -144,8 +144,8 @@ class Gaussian(Likelihood):
 
     def _mean_and_raw(self, xp: Operations, eta: Array) -> tuple[Array, Array]:
         if self.heteroscedastic:
-            n_outputs = eta.shape[-1] // 2
-            return eta[..., :n_outputs], eta[..., n_outputs:]
+            mean, raw = xp.halves(eta)
+            return mean, raw
         return eta, NOISE_SPEED * self.row_values.spread(xp.asarray(self.raw_scale), eta.shape[1])
 
     def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:

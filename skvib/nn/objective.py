@@ -19,7 +19,6 @@ them against autograd.
 from __future__ import annotations
 
 from functools import reduce
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,26 +28,20 @@ from skvib.nn.posteriors import Code
 from skvib.nn.rows import Batch
 
 
-class Term(NamedTuple):
-    """What it is of each row, and the weight of the row in it, (M, n)."""
-
-    values: Tensor
-    weights: Tensor
-
-
-def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> list[Term]:
-    """What each head says of the rows, and their rates at last, nats.
+def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
+    """What each head says of the rows, and their rates at last, (T, M, n), nats.
 
     Writes the gradient of sum(weight * loss) / n_rows, for beta (M, 1) or (M, n), into the parameters' `grad`.
     """
-    rows, noise, n_rows = batch
+    (rows, noise, n_rows), heads, prior = batch, network.heads.items(), network.prior
     posterior, of_encoder = network.record(rows.inputs)
     code = Code(posterior, noise, posterior.sample(noise))
-    recorded = {name: head.record(code, rows.targets[name]) for name, head in network.heads.items()}
-    rate, of_prior = network.prior.record(code)
-    of_z = [head.backward(recorded[name][1], rows.share(name) / n_rows) for name, head in network.heads.items()]
+    values, tapes = zip(*[head.record(code, rows.targets[name]) for name, head in heads], strict=True)
+    rate, of_prior = prior.record(code)
+    per_row = rows.weights / n_rows
+    shares = [rows.shares[name] / n_rows if name in rows.shares else per_row for name, _ in heads]
+    of_z = [head.backward(*given) for (_, head), *given in zip(heads, tapes, shares, strict=True)]
     gradient = posterior.pull(noise, reduce(torch.add, of_z))
-    slope = network.price.slope(beta, rate, rows.weights)
-    network.prior.backward(of_prior, slope * (rows.weights / n_rows), gradient)
+    prior.backward(of_prior, network.price.slope(beta, rate, rows.weights) * per_row, gradient)
     network.backward(of_encoder, gradient)
-    return [*(Term(values, rows.share(name)) for name, (values, _) in recorded.items()), Term(rate, rows.weights)]
+    return torch.stack((*values, rate))

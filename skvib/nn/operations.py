@@ -29,6 +29,12 @@ class Operations(Protocol):
     def addcmul(self, a: Array, b: Array, c: Array) -> Array:
         """a + b * c."""
 
+    def subtract(self, a: Array, b: Array, times: float) -> Array:
+        """a - times * b."""
+
+    def halves(self, a: Array) -> Sequence[Array]:
+        """The first and the second half of the last axis."""
+
     def permute(self, a: Array, axes: Sequence[int]) -> Array: ...
 
     def where(self, condition: Array, a: Array, b: Array) -> Array: ...
@@ -73,6 +79,14 @@ class Torch:
     @staticmethod
     def asarray(parameter: Tensor) -> Tensor:
         return parameter
+
+    @staticmethod
+    def subtract(a: Tensor, b: Tensor, times: float) -> Tensor:
+        return torch.sub(a, b, alpha=times)
+
+    @staticmethod
+    def halves(a: Tensor) -> Sequence[Tensor]:
+        return a.chunk(2, -1)
 
     product = staticmethod(product)
     matmul = staticmethod(torch.bmm)

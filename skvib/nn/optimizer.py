@@ -43,7 +43,8 @@ class Optimizer:
         weights, network = stack.weights, stack.network
         self.values, self.grads = weights.values, weights.grads
         self.penalties = self.values.new_tensor([[problem.unpriced_penalty] for problem in stack.problems])
-        self.penalized, self.paces = slice(0, weights.n_penalized), weights.paces
+        self.coefficients, self.of_coefficients = (m[:, : weights.n_penalized] for m in (self.values, self.grads))
+        self.paces = [(self.values[:, part], speed) for part, speed in weights.paces]
         self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
         self.step = self.values.new_tensor(0, dtype=torch.float32)
         self.first, self.members = network.linear_encoder(), pool.members
@@ -75,8 +76,8 @@ class Optimizer:
 
     def _move(self, learning_rate: float) -> None:
         values, grads = self.values, self.grads
-        grads[:, self.penalized].addcmul_(values[:, self.penalized], self.penalties)
-        before = [values[:, part].clone() for part, _ in self.paces]
+        self.of_coefficients.addcmul_(self.coefficients, self.penalties)
+        before = [part.clone() for part, _ in self.paces]
         first, second = self.moments
         if self.first is not None and self.whitening is not None:
             weight, grad = self.first.data, self.first.grad
@@ -86,7 +87,7 @@ class Optimizer:
         if self.whitening is not None:
             weight.copy_(torch.baddbmm(weight_before, self.whitening, weight - weight_before))
         for start, (part, speed) in zip(before, self.paces, strict=True):
-            torch.lerp(start, values[:, part], speed, out=values[:, part])
+            torch.lerp(start, part, speed, out=part)
 
     def _sweep(self) -> None:
         """Zeros where a number is negligible."""

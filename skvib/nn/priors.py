@@ -54,4 +54,4 @@ class StandardNormal(Prior):
     def _twice(self, xp: Operations, posterior: Diagonal) -> Array:
         """mu^2 + sigma^2 - 2 log sigma."""
         mu, sigma = posterior
-        return xp.addcmul(mu * mu, sigma, sigma) - 2.0 * xp.log(sigma)
+        return xp.subtract(xp.addcmul(mu * mu, sigma, sigma), xp.log(sigma), 2.0)

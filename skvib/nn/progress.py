@@ -79,7 +79,7 @@ class Progress:
     """
 
     def __init__(self, betas: tuple[float, ...], terms: Sequence[str], price: Price, start: Checkpoint) -> None:
-        self.betas, self.price = betas, price
+        self.betas, self.terms, self.price = betas, terms, price
         self.histories: list[History] = [{name: [] for name in ("loss", *terms)} for _ in betas]
         self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf

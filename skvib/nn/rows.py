@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from skvib.nn.layers import Inputs, SparseRows
 
-X = TypeVar("X")
+X = TypeVar("X", bound=Any)
 TARGET = "y"  # the column that an estimator predicts, and the head that describes it
 
 
@@ -29,6 +30,10 @@ class Rows(NamedTuple, Generic[X]):
         """The weights of the rows in a head."""
         return self.shares.get(head, self.weights)
 
+    def term_weights(self, heads: Iterable[str]) -> Tensor:
+        """Their weights in what each head says, and in the rate at last, (T, ..., n); (..., n) where all are equal."""
+        return torch.stack([*map(self.share, heads), self.weights]) if self.shares else self.weights
+
     def map(self, function: Callable[[Any], Any]) -> Rows[X]:
         """A function of each of its parts."""
         targets, shares = ({k: function(part) for k, part in parts.items()} for parts in (self.targets, self.shares))
@@ -36,7 +41,12 @@ class Rows(NamedTuple, Generic[X]):
 
     def at(self, index: Tensor, n_weighed: int) -> Rows[X]:
         """Some of its rows; those behind the first ones weigh nothing."""
-        rows = self.map(lambda part: part.index_select(0, index))
+        rows = Rows(
+            self.inputs.index_select(0, index),
+            self.weights.index_select(0, index),
+            {name: column.index_select(0, index) for name, column in self.targets.items()},
+            {name: share.index_select(0, index) for name, share in self.shares.items()},
+        )
         if n_weighed < len(index):
             for weights in (rows.weights, *rows.shares.values()):
                 weights[n_weighed:] = 0.0

@@ -14,7 +14,7 @@ from torch import Tensor
 from skvib.nn.batches import Batches, Pool
 from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
-from skvib.nn.objective import Term, loss_terms
+from skvib.nn.objective import loss_terms
 from skvib.nn.optimizer import Optimizer
 from skvib.nn.problem import Fit, Monitor, Problem, Settings, State, Training, available_device
 from skvib.nn.progress import Checkpoint, Clock, Progress
@@ -91,13 +91,14 @@ class _Run:
         return Progress(self.problems[m].betas, network.terms, network.price, start)
 
     def train_epoch(self, epoch: int) -> None:
-        stack, clock = self.stack, self.clock
+        stack, network, clock = self.stack, self.stack.network, self.clock
         self._begin()
         recorded = []
         batches = self.batches.of_epoch(stack.seed(clock.drawn(epoch)))
         for step, (batch, beta) in enumerate(batches, epoch * clock.n_steps):
-            stack.network.set_progress(clock.eased(step))
-            recorded.append((loss_terms(stack.network, batch, clock.warmth(step) * beta), beta))
+            network.set_progress(clock.eased(step))
+            terms = loss_terms(network, batch, clock.warmth(step) * beta)
+            recorded.append((terms, batch.rows.term_weights(network.heads), beta))
             self.optimizer.update(clock.learning_rate(step), step)
         is_validated = self.evaluation.validation is not None and clock.is_due(epoch, stack.betas.n_epochs_apart)
         self._record(recorded, is_validated)
@@ -108,8 +109,8 @@ class _Run:
         for m in self.open():
             self._watch(m, lambda k, monitor: monitor.begin_epoch())
 
-    def _record(self, recorded: list[tuple[list[Term], Tensor]], is_validated: bool) -> None:
-        """Append the epoch's means to each open network's histories."""
+    def _record(self, recorded: list[tuple[Tensor, Tensor, Tensor]], is_validated: bool) -> None:
+        """Append the epoch's means to each open network's histories, from terms (T, M, n) and weights of its steps."""
         if not any(progress.n_epochs for progress in self.progress):
             *distortions, rate = self._means(recorded[:1])
             losses = sum(distortions) + self.stack.network.price.cost(self.stack.betas.values, rate)
@@ -117,17 +118,15 @@ class _Run:
                 progress.first_loss = loss
         means = self._means(recorded)
         likelihoods = self._validate(rates=means[-1]) if is_validated else None
-        of_terms = dict(zip(self.stack.network.terms, means.tolist(), strict=True))
+        of_terms = means.tolist()
         for m in self.open():
-            own = {name: of_term[m] for name, of_term in of_terms.items()}
+            own = {name: of_term[m] for name, of_term in zip(self.progress[m].terms, of_terms, strict=True)}
             self.progress[m].record(own, None if likelihoods is None else [of_beta[m] for of_beta in likelihoods])
 
-    def _means(self, recorded: list[tuple[list[Term], Tensor]]) -> Tensor:
+    def _means(self, recorded: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
         """Those of the terms over the rows of some steps, at each beta, (T, M, K)."""
-        steps, drawn = zip(*recorded, strict=True)
-        terms = (zip(*of_steps, strict=True) for of_steps in zip(*steps, strict=True))
-        values, weights = zip(*((torch.cat(v, -1), torch.cat(w, -1)) for v, w in terms), strict=True)
-        return self.stack.betas.means(torch.stack(values), torch.stack(weights), drawn)
+        terms, weights, drawn = zip(*recorded, strict=True)
+        return self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
 
     def _validate(self, rates: Tensor) -> list[list[float]]:
         """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
