@@ -139,6 +139,14 @@ def test_a_stored_model_loads_forever(name, iris):
     np.testing.assert_allclose(outputs(model, X), np.load(STORED / f"{name}.npy"), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+def test_a_stored_path_finds_a_model_at_any_beta(iris):
+    X, _ = iris
+    path = pickle.load(io.BytesIO((STORED / "BetaPath-0.1.0.pickle").read_bytes()))
+    expected = np.load(STORED / "BetaPath-0.1.0.npy")
+    np.testing.assert_allclose(outputs(path.at_beta(3e-2), X), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("module", "name"),
     [

@@ -81,8 +81,8 @@ def _kept_shape(shape: torch.Size, mask: Tensor) -> tuple[int, ...]:
     return tuple(kept)
 
 
-# how parts were named in models stored by skvib 0.1
-FORMER_NAMES = {"decoder.": "heads.y.decoder.", "likelihood.": "heads.y.likelihood."}
+# how parts were named in models stored before
+FORMER_NAMES = {"head.": "heads.y.", "decoder.": "heads.y.decoder.", "likelihood.": "heads.y.likelihood."}
 
 
 def _renamed(layout: Layout) -> Layout:
