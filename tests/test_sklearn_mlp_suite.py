@@ -7,6 +7,7 @@ Where a test asserts the wording of an error, its type alone is compared.
 import importlib.util
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import sklearn
 import sklearn.neural_network
@@ -43,6 +44,15 @@ MLP_DEFAULTS = {
 }
 DROPPED = {"solver", "momentum", "nesterovs_momentum", "power_t", "shuffle", "max_fun"}
 ACTIVATIONS = {"logistic": "tanh", "identity": "relu"}
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """Some of these tests leave random_state out, and compare logarithms of probabilities next to 1."""
+    before = np.random.get_state()
+    np.random.seed(0)
+    yield
+    np.random.set_state(before)
 
 
 def maker(vib_class):
