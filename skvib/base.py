@@ -25,12 +25,13 @@ from skvib.nn.rows import TARGET, Rows
 from skvib.nn.trainer import train
 from skvib.private import fit_context
 from skvib.reading import read_rows, read_validation, standardized_inputs
-from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint
+from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges
 from skvib.specification import (
     AUTO_BATCH_SIZES,
     CONSTRAINTS,
     architecture_of,
     check_unchanged,
+    n_bins_of,
     n_steps_of,
     settings_of,
     settings_of_a_piece,
@@ -200,7 +201,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         moments = Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing)
         self._set_x_moments(rows.moments() if self.standardize else moments)
         self._encoder = None if self.encoder is None else own_module(self.encoder, self._seed, shape)
-        self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed)
+        self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X))
+        self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, self._edges())
         self._n_features_out = self.latent_dim
         self._shaped_by = shaping_of(self)
 
@@ -265,6 +267,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             penalty=self._penalty(),
             any_seed=self.random_state is None,
             validation=held_out and self._tensors(held_out, np.mean(held_out.weights)),
+            edges=self._edges(),
             encoder=self._encoder,
             start=self._state() if continues else None,
             monitors=() if monitor is None else (monitor,),

@@ -49,6 +49,10 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         the mean code.
     standardize : bool, default=True
         Standardise the columns of X inside, with the training rows' weighted statistics.
+    n_bins : int, default=0
+        Ramps of each number: the encoder sees it as itself, and as so many that rise between quantiles of its distinct
+        values, so it finds thresholds that trees find; try 16. Columns of two values have none, nor have sparse rows,
+        an encoder without hidden layers and an `encoder` of yours. Of a stream the first piece says where they lie.
     learning_rate_init : float, default=6e-3
         Initial step size of Adam.
     learning_rate : {"cosine", "constant"} or callable, default="cosine"
@@ -164,6 +168,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
         standardize: bool = True,
+        n_bins: int = 0,
         learning_rate_init: float = 6e-3,
         learning_rate: Literal["cosine", "constant"] | Callable[[float], float] = "cosine",
         batch_size: int | Literal["auto"] = "auto",
@@ -191,6 +196,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
         self.standardize = standardize
+        self.n_bins = n_bins
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate
         self.batch_size = batch_size

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.operations import TORCH
 from skvib.nn.problem import available_device
+from skvib.nn.ramps import Edges
 from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
 from skvib.rows import targets_array
@@ -24,6 +25,7 @@ FLOAT32_RANGE = 1e15
 DTYPES: dict[str, type] = dict.fromkeys(
     (f"_{side}_{name}" for side in "xy" for name in ("mean", "deviation", "filled", "common", "scale")), np.float64
 )
+DTYPES |= {"_ramp_columns": np.int64, "_ramp_edges": np.float64}
 DTYPES |= {"_weights": np.float32, "latent_rates_": np.float64, "_pieces": np.uint64}
 # rebuilt networks of fitted estimators, by dtype and device, beside the weights they were built from
 _NETWORKS: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -33,6 +35,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
+    n_bins, _ramp_columns, _ramp_edges = 0, np.zeros(0, dtype=np.int64), np.zeros((0, 1))
     _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
 
     @property
@@ -65,7 +68,16 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _bare_network(self):
         """A network of this shape, in float32, whatever its weights."""
         modules = None if self._encoder is None else [self._encoder]
-        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules)
+        edges = [self._edges()] if len(self._ramp_columns) else None
+        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules, edges=edges)
+
+    def _edges(self):
+        """Where ramps of the standardised columns lie, or None."""
+        if not len(self._ramp_columns):
+            return None
+        mean, scale = (of_columns[self._ramp_columns, None] for of_columns in (self._x_mean, self._x_scale))
+        edges = ((self._ramp_edges - mean) / scale).astype(np.float32)
+        return Edges(tuple(self._ramp_columns.tolist()), *map(torch.from_numpy, (edges[:, :-1], np.diff(edges))))
 
     def _network_for(self, values):
         """The network in the dtype of validated values, where it predicts; in float64 where float32 is too narrow."""

@@ -147,11 +147,12 @@ def _with_differences(X, mean, columns):
 
 def chunks_of(X, network, n_points, x_mean, x_scale):
     """Stacks of one network: the rows of X in its dtype, so many at a time that memory stays bounded."""
-    mean, is_sparse = network.center.cpu().numpy(), sparse.issparse(X)
+    mean, is_sparse = network.center.cpu().numpy(), sparse.issparse(X) and not network.embedding.n_more
     is_far = far_columns(x_mean, x_scale) if is_sparse else None
     size = max(1, PREDICT_ELEMENTS // network.row_elements(n_points, is_sparse))
     for start in range(0, X.shape[0], size):
         rows = X[start : start + size]
+        rows = rows.toarray() if sparse.issparse(rows) and not is_sparse else rows
         if is_sparse:
             yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
         else:

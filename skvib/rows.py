@@ -16,6 +16,7 @@ SPARSE = 0.1  # a smaller share of entries that are not the common value of thei
 N_TYPICAL = 9  # rows whose median is taken for a common value, if it is no rarer than 0
 FARTHEST = 2.0  # standardised, of a value that is rare in its column; few values of an ordinary column are farther
 ALIKE = 10.0  # sizes within this factor
+N_LOOKED_AT = 2**14  # rows, for the edges of ramps
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -303,6 +304,23 @@ def _keys(n_columns, salt):
     keys = (np.arange(n_columns, dtype=np.uint64) + np.uint64(salt << 40)) * _ODD
     keys ^= keys >> np.uint64(29)
     return (keys * np.uint64(0xBF58476D1CE4E5B9)) | np.uint64(1)
+
+
+def ramp_edges(X, rows, n_bins):
+    """Columns (C,) that have thresholds to find, and edges (C, n_bins + 1) between quantiles of their distinct values.
+
+    Of many rows some are looked at, the first ones in their canonical order. A column of fewer values than edges
+    repeats its largest one.
+    """
+    columns, edges = [], []
+    looked_at = np.asarray(X[rows[:N_LOOKED_AT]], dtype=np.float64).T if n_bins else ()
+    for column, values in enumerate(looked_at):
+        values = np.unique(values)
+        if len(values) > 2:
+            own = np.quantile(values, np.linspace(0.0, 1.0, min(n_bins, len(values) - 1) + 1))
+            columns.append(column)
+            edges.append(np.pad(own, (0, n_bins + 1 - len(own)), mode="edge"))
+    return np.array(columns, dtype=np.int64), np.array(edges, dtype=np.float64).reshape(len(columns), n_bins + 1)
 
 
 def row_hashes(X, salt):

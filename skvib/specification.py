@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+from scipy import sparse
 
 from skvib.checks import LARGEST, checked_schedule, layer_sizes
 from skvib.nn.encoders import n_outputs_of
@@ -15,10 +16,10 @@ from skvib.nn.problem import SCHEDULES, Settings, check_memory
 from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
-MAX_EPOCHS, MAX_DRAWS = 2**31 - 1, 10**6
+MAX_EPOCHS, MAX_DRAWS, MAX_BINS = 2**31 - 1, 10**6, 255
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
-SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize")
+SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins")
 CONSTRAINTS = {
     "beta": [Interval(Real, 0, LARGEST, closed="both")],
     "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
@@ -29,6 +30,7 @@ CONSTRAINTS = {
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
     "standardize": ["boolean"],
+    "n_bins": [Interval(Integral, 0, MAX_BINS, closed="both")],
     "learning_rate_init": [Interval(Real, 0, LARGEST, closed="right")],
     "learning_rate": [StrOptions(set(SCHEDULES)), callable],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -66,8 +68,8 @@ def check_unchanged(estimator, before):
             )
 
 
-def architecture_of(estimator, target, shape, module, seed):
-    """The arguments of an Architecture for rows of this shape; `module` is the user's encoder, or None."""
+def architecture_of(estimator, target, shape, module, seed, edges):
+    """The arguments of an Architecture for rows of this shape; the user's encoder, a module, and edges may be None."""
     hidden = layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes")
     return {
         "n_features": int(np.prod(shape)),
@@ -76,7 +78,14 @@ def architecture_of(estimator, target, shape, module, seed):
         "activation": estimator.activation,
         "likelihood": target.likelihood,
         "n_outputs": target.n_outputs,
+        "n_ramps": 0 if edges is None else edges.low.numel(),
     }
+
+
+def n_bins_of(estimator, X):
+    """Ramps of each number; an encoder without hidden layers stays linear."""
+    is_dense = not sparse.issparse(X) and estimator.encoder is None
+    return estimator.n_bins if is_dense and layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes") else 0
 
 
 def n_steps_of(estimator, n_rows):

@@ -46,7 +46,7 @@ ALLOWED = {
     "model_selection.choice": {"wrapped"},
     "model_selection.variants": {"base"},
     "model_selection.together": {"base", "model_selection.grouping", "nn.problem", "nn.trainer"},
-    "model_selection.grouping": {"nn.layers", "nn.problem", "nn.trainer"},
+    "model_selection.grouping": {"nn.layers", "nn.problem", "nn.ramps", "nn.trainer"},
     "displays.__init__": {f"displays.{name}" for name in ("features", "latent", "path", "plane", "training")},
     "displays.features": {"displays.style", "information.by_feature", "typing"},
     "displays.latent": {
@@ -91,7 +91,7 @@ ALLOWED = {
         "specification",
         "typing",
     },
-    "fitted": {"nn.network", "nn.operations", "nn.problem", "nn.weights", "reading", "rows", "typing"},
+    "fitted": {"nn.network", "nn.operations", "nn.problem", "nn.ramps", "nn.weights", "reading", "rows", "typing"},
     "specification": {"checks", "nn.encoders", "nn.layers", "nn.network", "nn.problem", "private"},
     "reading": {"checks", "nn.layers", "private", "rows"},
     "targets": {"checks", "rows"},
@@ -121,7 +121,7 @@ ALLOWED = {
     "nn.batches": {"nn.betas", "nn.layers", "nn.problem", "nn.rows"},
     "nn.betas": {"nn.layers", "nn.network", "nn.weights"},
     "nn.progress": {"nn.prices", "nn.priors", "nn.problem"},
-    "nn.problem": {"nn.network", "nn.rows", "nn.weights"},
+    "nn.problem": {"nn.network", "nn.ramps", "nn.rows", "nn.weights"},
     "nn.objective": {"nn.network", "nn.posteriors", "nn.rows"},
     "nn.weights": {"nn.network", "nn.parts"},
     "nn.network": {
@@ -135,6 +135,7 @@ ALLOWED = {
         "nn.posteriors",
         "nn.prices",
         "nn.priors",
+        "nn.ramps",
         "nn.rows",
     },
     "nn.heads": {"nn.layers", "nn.likelihoods", "nn.operations", "nn.parts", "nn.posteriors"},
@@ -146,6 +147,7 @@ ALLOWED = {
     "nn.likelihoods": {"nn.layers", "nn.operations", "nn.parts"},
     "nn.layers": {"nn.operations", "nn.parts"},
     "nn.rows": {"nn.layers"},
+    "nn.ramps": {"nn.operations", "nn.parts"},
     "nn.operations": set(),
     "nn.parts": set(),
 }

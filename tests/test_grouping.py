@@ -9,6 +9,7 @@ from skvib import BetaSearchCV, VIBClassifier, VIBRegressor
 from skvib.model_selection.grouping import train_together
 from skvib.nn.network import Architecture
 from skvib.nn.problem import SCHEDULES, Problem, Settings
+from skvib.nn.ramps import Edges
 from skvib.nn.rows import Rows
 
 
@@ -58,6 +59,7 @@ OTHER_PROBLEMS = {
     "penalty": 0.5,
     "any_seed": True,
     "validation": make_rows(3),
+    "edges": Edges((1,), torch.zeros(1, 2), torch.ones(1, 2)),
     "encoder": linear(1),
     "monitors": (Watching(),),
     "n_evaluated": 2,

@@ -26,9 +26,11 @@ def make_network(
     row_values=None,
     kind=Architecture,
     decoder=(5,),
+    edges=None,
 ):
-    architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS)
-    network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values).double()
+    n_ramps = edges[0].low.numel() if edges else 0
+    architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS, n_ramps)
+    network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values, edges=edges).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
     weights.values.normal_(0.0, 0.5, generator=generator)

@@ -60,7 +60,8 @@ class NumPy:
     def logsumexp(self, a, axis):
         return special.logsumexp(a, axis)
 
-    matmul, permute, where = map(staticmethod, (np.matmul, np.transpose, np.where))
+    matmul, permute, concatenate = map(staticmethod, (np.matmul, np.transpose, np.concatenate))
+    clip, where = map(staticmethod, (np.clip, np.where))
     exp, log, tanh = map(staticmethod, (np.exp, np.log, np.tanh))
 
 

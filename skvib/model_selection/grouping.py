@@ -10,6 +10,7 @@ from torch import nn
 
 from skvib.nn.layers import SparseRows
 from skvib.nn.problem import Training
+from skvib.nn.ramps import Edges
 from skvib.nn.trainer import train
 
 N_EVALUATED = 2048  # rows
@@ -74,7 +75,9 @@ def _train_or_fail(problems, settings, width):
 def stored_once(problem, stored):
     """A problem the parts of whose rows are the same objects wherever their values are equal."""
     sets = {"rows": problem.rows, "validation": problem.validation}
-    return replace(problem, **{n: rows and rows.map(lambda p: _interned(p, stored)) for n, rows in sets.items()})
+    sets = {name: rows and rows.map(lambda part: _interned(part, stored)) for name, rows in sets.items()}
+    edges = problem.edges and Edges(problem.edges.columns, *(_interned(part, stored) for part in problem.edges[1:]))
+    return replace(problem, edges=edges, **sets)
 
 
 def _interned(part, stored):

@@ -22,6 +22,7 @@ from skvib.nn.parts import NamedParts, Parameter, Part
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import Linear, Price
 from skvib.nn.priors import RATE, Prior, StandardNormal
+from skvib.nn.ramps import Edges, Embedding, Ramps
 from skvib.nn.rows import TARGET
 
 
@@ -29,7 +30,8 @@ from skvib.nn.rows import TARGET
 class Architecture:
     """What a network is made of: what a stack must share, but for the latent size.
 
-    With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns.
+    With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns. `n_ramps` are the numbers
+    that an encoder sees beside those of a row.
     """
 
     n_features: int
@@ -38,10 +40,11 @@ class Architecture:
     activation: str
     likelihood: str
     n_outputs: int
+    n_ramps: int = 0
 
     def n_weights(self, latent_dim: int) -> int:
         """How many coefficients its layers have."""
-        encoder = (self.n_features, *self.hidden_layer_sizes, 2 * latent_dim)
+        encoder = (self.n_features + self.n_ramps, *self.hidden_layer_sizes, 2 * latent_dim)
         decoder = (latent_dim, *self.decoder_hidden_layer_sizes, self.n_outputs)
         return sum(n_in * n_out for sizes in (encoder, decoder) for n_in, n_out in pairwise(sizes))
 
@@ -68,6 +71,7 @@ class VIBNetwork(Part):
     each row is encoded and decoded at the beta that it was given.
     """
 
+    embedding: Embedding
     heads: NamedParts[Head]
     center: Tensor | None
     scale: Tensor | None
@@ -79,10 +83,12 @@ class VIBNetwork(Part):
         encoders: Sequence[nn.Module] | None = None,
         product_dtype: torch.dtype | None = None,
         row_values: ConditionedOnBeta | None = None,
+        edges: Sequence[Edges] | None = None,
     ) -> None:
         super().__init__()
         a, n_networks = architecture, len(latent_dims)
-        sizes = (a.n_features, *a.hidden_layer_sizes)
+        sizes = (a.n_features + a.n_ramps, *a.hidden_layer_sizes)
+        self.embedding = Ramps(edges) if edges else Embedding()
         layer: type[StackedLinear] = StackedLinear if row_values is None else GatedLinear
         linear = partial(layer, n_networks, product_dtype=product_dtype, row_values=row_values)
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
@@ -124,10 +130,11 @@ class VIBNetwork(Part):
             x = x - xp.asarray(self.center)
         if self.scale is not None:
             x = x / xp.asarray(self.scale)
-        return self.bottleneck.predictive(xp, self.encoder.predictive(xp, x))
+        return self.bottleneck.predictive(xp, self.encoder.predictive(xp, self.embedding.predictive(xp, x)))
 
     def record(self, x: Inputs) -> tuple[Diagonal, tuple[Any, Any, bool]]:
         """The posterior, and what `backward` needs."""
+        x = self.embedding.predictive(TORCH, x)
         features, of_encoder = self.encoder.record(x)
         posterior, of_bottleneck = self.bottleneck.record(features)
         return posterior, (of_encoder, of_bottleneck, features is not x)
@@ -170,10 +177,12 @@ class VIBNetwork(Part):
         if isinstance(self.encoder, ModuleEncoder):
             self.scale = scale.to(like)
             return
-        first = self._first_layer()
-        weight = first.weight / scale[:, None]
+        first, n_features = self._first_layer(), len(mean)
+        weight = first.weight.double()
+        weight[:, :n_features].div_(scale[:, None])
         first.weight.data = weight.to(like)
-        first.bias.data = (first.bias - ((mean - self.center) @ weight).unsqueeze(-2)).to(like)
+        first.bias.data = (first.bias - ((mean - self.center) @ weight[:, :n_features]).unsqueeze(-2)).to(like)
+        self.embedding.rescale(scale)
 
     @torch.no_grad()
     def restandardize(self, inputs: tuple[Tensor, Tensor] | None, outputs: tuple[Tensor, Tensor] | None) -> None:
@@ -181,8 +190,9 @@ class VIBNetwork(Part):
         if inputs is not None:
             ratio, shift = (part.to(self.bottleneck.linear.weight) for part in inputs)
             first = self._first_layer()
-            first.bias.add_((shift @ first.weight).unsqueeze(-2))
-            first.weight.mul_(ratio.unsqueeze(-1))
+            weight = first.weight[:, : len(ratio)]
+            first.bias.add_((shift @ weight).unsqueeze(-2))
+            weight.mul_(ratio.unsqueeze(-1))
         if outputs is not None:
             self.likelihood.restandardize(self.decoder.layers[-1], *outputs)
 

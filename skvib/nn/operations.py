@@ -37,6 +37,10 @@ class Operations(Protocol):
 
     def permute(self, a: Array, axes: Sequence[int]) -> Array: ...
 
+    def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
+
+    def clip(self, a: Array, low: float, high: float) -> Array: ...
+
     def where(self, condition: Array, a: Array, b: Array) -> Array: ...
 
     def exp(self, a: Array) -> Array: ...
@@ -92,6 +96,8 @@ class Torch:
     matmul = staticmethod(torch.bmm)
     addcmul = staticmethod(torch.addcmul)
     permute = staticmethod(torch.permute)
+    concatenate = staticmethod(torch.cat)
+    clip = staticmethod(torch.clip)
     where = staticmethod(torch.where)
     exp, log, tanh, sigmoid = map(staticmethod, (torch.exp, torch.log, torch.tanh, torch.sigmoid))
     relu, silu, gelu = map(staticmethod, (torch.relu, nn.functional.silu, nn.functional.gelu))

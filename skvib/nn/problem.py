@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.network import Architecture, VIBNetwork
+from skvib.nn.ramps import Edges
 from skvib.nn.rows import TARGET, MemberRows
 from skvib.nn.weights import Layout, WeightMatrix, in_layout
 
@@ -111,6 +112,7 @@ class Problem:
     penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
     validation: MemberRows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
+    edges: Edges | None = field(default=None, metadata=_shares(lambda edges: edges and (edges[0], edges.low.shape)))
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
     start: State | None = field(default=None, metadata=_shares(lambda start: start and start[-2:]))
     monitors: tuple[Monitor | None, ...] = field(default=(), metadata=_SHARES_NOTHING)

@@ -43,7 +43,10 @@ class Stack:
     def _make(self, settings: Settings, row_values: ConditionedOnBeta | None = None) -> VIBNetwork:
         first = self.problems[0]
         encoders = [problem.encoder for problem in self.problems if problem.encoder is not None] or None
-        network = VIBNetwork(settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values)
+        edges = [problem.edges for problem in self.problems if problem.edges is not None]
+        network = VIBNetwork(
+            settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values, edges
+        )
         return network.to(settings.device, first.rows.inputs.dtype)
 
     @property
