@@ -325,6 +325,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.encoder is None
+        tags.input_tags.allow_nan = self.encoder is None
         tags.input_tags.three_d_array = self.encoder is not None
         tags.target_tags.required = True
         tags.target_tags.multi_output = True

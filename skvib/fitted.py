@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,10 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
-    n_bins, _ramp_columns, _ramp_edges = 0, np.zeros(0, dtype=np.int64), np.zeros((0, 1))
+    n_bins = 0
+    categorical_features: Any = "from_dtype"
+    _columns: dict | None = None
+    _ramp_columns, _ramp_edges = np.zeros(0, dtype=np.int64), np.zeros((0, 1))
     _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
 
     @property

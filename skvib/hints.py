@@ -30,6 +30,8 @@ _SYNONYMS = {
     "n_iter_no_change": ("patience",),
     "n_predict_draws": ("n_draws", "n_samples"),
     "validation_fraction": ("val_size", "validation_split"),
+    "n_bins": ("max_bins", "n_quantiles"),
+    "categorical_features": ("cat_features", "cat_cols", "categorical_columns"),
 }
 _NAME_OF = {synonym: name for name, synonyms in _SYNONYMS.items() for synonym in synonyms}
 

@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import is_classifier
+from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skvib.checks import check_total
+from skvib.frames import Columns, categorical_columns, has_gaps, learned_columns, parted
 from skvib.nn.layers import SparseRows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, plain_targets, rows_of, standardized
@@ -20,27 +22,34 @@ FAR = 1e4
 
 def read_inputs(estimator, X):
     """X of a prediction, checked against what the fit has seen."""
-    X = canonical(validate_data(estimator, X, reset=False, **_rules(estimator)))
+    categorical, rules = _categories_of(estimator, X, reset=False), _rules(estimator, X)
+    X = validate_data(estimator, X, reset=False, skip_check_array=bool(categorical), **rules)
+    X, values = parted(X, categorical)
+    if categorical:
+        X = check_array(X, estimator=estimator, ensure_min_features=0, **rules)
+    X = _filled(estimator, canonical(X), values)
     check_shape(estimator, X)
     return X
 
 
 def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
-    """Arrays X, y and weights; the names and number of columns are learned with `reset`, else checked."""
+    """Arrays X, y and weights; the names, number and kinds of columns are learned with `reset`, else checked."""
     refuse_dates(X)
-    X, y = validate_data(
-        estimator,
-        rows_of(X) if hasattr(X, "detach") else X,
-        plain_targets(y),
-        reset=reset,
-        multi_output=True,
-        y_numeric=not is_classifier(estimator),
-        **_rules(estimator),
-    )
+    X = rows_of(X) if hasattr(X, "detach") else X
+    categorical = _categories_of(estimator, X, reset)
+    rules = {"multi_output": True, "y_numeric": not is_classifier(estimator), **_rules(estimator, X)}
+    X, y = validate_data(estimator, X, plain_targets(y), reset=reset, skip_check_array=bool(categorical), **rules)
+    X, values = parted(X, categorical)
+    if categorical:
+        X, y = check_X_y(X, y, estimator=estimator, ensure_min_features=0, **rules)
+    X = canonical(X)
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise ValueError("sample_weight is zero for every row: at least one must be positive.")
     check_total(weights)
+    if reset:
+        estimator._columns = learned_columns(X, values, weights)
+    X = _filled(estimator, X, values)
     if not reset:
         check_shape(estimator, X)
     if sparse.issparse(y):
@@ -49,7 +58,23 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
         y = y.toarray()
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=warn)
-    return canonical(X), y, weights
+    return X, y, weights
+
+
+def _categories_of(estimator, X, reset):
+    """The columns of X that are categories."""
+    if estimator.encoder is not None:
+        return []
+    if reset:
+        return categorical_columns(X, estimator.categorical_features)
+    return list((estimator._columns or {"categories": ()})["categories"])
+
+
+def _filled(estimator, X, values):
+    """X with a number for each gap, and categories as zeros and ones; the mean fills columns that had no gap."""
+    if estimator._columns is not None:
+        return Columns(**estimator._columns).encoded(X.toarray() if sparse.issparse(X) else X, values)
+    return np.where(np.isnan(X), estimator._x_mean.astype(X.dtype), X) if has_gaps(X) else X
 
 
 def read_validation(estimator, X_val, y_val, sample_weight_val):
@@ -62,9 +87,14 @@ def read_validation(estimator, X_val, y_val, sample_weight_val):
         raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
 
 
-def _rules(estimator):
+def _rules(estimator, X):
     own = estimator.encoder is not None
-    return {"accept_sparse": False if own else "csr", "allow_nd": own, "dtype": [np.float64, np.float32]}
+    return {
+        "accept_sparse": False if own else "csr",
+        "allow_nd": own,
+        "dtype": [np.float64, np.float32],
+        "ensure_all_finite": True if own or sparse.issparse(X) else "allow-nan",
+    }
 
 
 def check_shape(estimator, X):

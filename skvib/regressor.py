@@ -54,6 +54,10 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         the mean code.
     standardize : bool, default=True
         Standardise the columns of X inside, with the training rows' weighted statistics.
+    categorical_features : {"from_dtype"} or array-like or None, default="from_dtype"
+        Columns of categories, which enter as zeros and ones; a value that was not there in training is zeros, and a gap
+        is a value. "from_dtype" takes those of a data frame that hold categories or strings; else names, indices or
+        a mask. A gap in a number is its mean, with a column of its own that says so if it had gaps in training.
     n_bins : int, default=0
         Ramps of each number: the encoder sees it as itself, and as so many that rise between quantiles of its distinct
         values, so it finds thresholds that trees find; try 16. Columns of two values have none, nor have sparse rows,
@@ -173,6 +177,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
         standardize: bool = True,
+        categorical_features: Literal["from_dtype"] | ArrayLike | None = "from_dtype",
         n_bins: int = 0,
         learning_rate_init: float = 6e-3,
         learning_rate: Literal["cosine", "constant"] | Callable[[float], float] = "cosine",
@@ -201,6 +206,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
         self.standardize = standardize
+        self.categorical_features = categorical_features
         self.n_bins = n_bins
         self.learning_rate_init = learning_rate_init
         self.learning_rate = learning_rate

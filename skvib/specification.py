@@ -30,6 +30,7 @@ CONSTRAINTS = {
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
     "standardize": ["boolean"],
+    "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
     "n_bins": [Interval(Integral, 0, MAX_BINS, closed="both")],
     "learning_rate_init": [Interval(Real, 0, LARGEST, closed="right")],
     "learning_rate": [StrOptions(set(SCHEDULES)), callable],

@@ -18,6 +18,7 @@ from sklearn.model_selection import (
     check_cv,
     cross_validate,
 )
+from sklearn.pipeline import Pipeline
 from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
@@ -31,7 +32,7 @@ from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
 from skvib.typing import MatrixLike, Method
-from skvib.wrapped import at_the_end_of
+from skvib.wrapped import at_the_end_of, prediction_steps
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
 SINGLE_LABELS = ("binary", "multiclass")
@@ -375,6 +376,10 @@ class BetaSearchCV(GridSearchCV):
         tags = super().__sklearn_tags__()
         inner = get_tags(self.estimator)
         tags.transformer_tags, tags.target_tags = inner.transformer_tags, inner.target_tags
+        steps = [self.estimator]
+        if isinstance(self.estimator, Pipeline):
+            steps = [*prediction_steps(self.estimator), self.estimator[-1]]
+        tags.input_tags.allow_nan = all(get_tags(step).input_tags.allow_nan for step in steps)
         if tags.regressor_tags is not None and self.scoring is None:
             tags.regressor_tags.poor_score = True  # the score is a log-likelihood, no R^2
         return tags

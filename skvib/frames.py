@@ -1,0 +1,126 @@
+"""Columns as they come: categories, and numbers with gaps, as one array of numbers."""
+
+from numbers import Integral, Number
+
+import numpy as np
+from scipy import sparse
+
+# of pandas, polars and pyarrow, lower case
+CATEGORICAL = ("categor", "enum", "str", "string", "large_string", "utf8", "dictionary", "boolean[")
+
+
+def is_frame(X):
+    """Whether X has columns with names and types of their own."""
+    return hasattr(X, "column_names") or (hasattr(X, "columns") and hasattr(X, "dtypes"))
+
+
+def categorical_columns(X, wanted):
+    """Indices of the columns that are categories: by the types of a frame, or those named, masked or counted."""
+    if wanted is None or sparse.issparse(X):
+        return []
+    if isinstance(wanted, str):
+        return [k for k in range(X.shape[1]) if _is_categorical(X, k)] if is_frame(X) else []
+    X = X if is_frame(X) else np.asarray(X)
+    n_columns, wanted = X.shape[1] if X.ndim == 2 else 0, list(wanted)
+    names = [str(name) for name in getattr(X, "column_names", getattr(X, "columns", ()))]
+    if wanted and all(isinstance(one, bool | np.bool_) for one in wanted):
+        if len(wanted) != n_columns:
+            raise ValueError(f"categorical_features masks {len(wanted)} columns, but X has {n_columns}.")
+        return [k for k, is_wanted in enumerate(wanted) if is_wanted]
+    columns = [names.index(one) if isinstance(one, str) and one in names else one for one in wanted]
+    for one in columns:
+        if not isinstance(one, Integral) or not 0 <= one < n_columns:
+            raise ValueError(f"categorical_features names {one!r}, which is no column of X.")
+    return sorted({int(one) for one in columns})
+
+
+def _is_categorical(X, column):
+    """Whether a column of a frame has a type of categories; one of objects that are no numbers is."""
+    if hasattr(X, "column_names"):
+        kind = str(X.schema.types[column])
+    else:
+        kind = str(X.dtypes.iloc[column] if hasattr(X.dtypes, "iloc") else X.dtypes[column])
+    if kind == "object":
+        return not all(value is None or isinstance(value, Number) for value in values_of(X, column))
+    if kind in ("bool", "boolean", "Boolean"):
+        return None in values_of(X, column)
+    return kind.lower().startswith(CATEGORICAL)
+
+
+def values_of(X, column):
+    """A column as a list of values; a gap is None."""
+    if hasattr(X, "iloc"):
+        of_column = X.iloc[:, column]
+        values = of_column.astype(object).to_numpy(copy=True)
+        values[of_column.isna().to_numpy()] = None
+        return values.tolist()
+    if hasattr(X, "column_names"):
+        return X.column(column).to_pylist()
+    if is_frame(X):
+        return X.get_columns()[column].to_list()
+    return [None if value != value else value for value in np.asarray(X, dtype=object)[:, column]]
+
+
+def parted(X, categorical):
+    """The columns of numbers, and {column: list of values} of the others."""
+    if not categorical:
+        return X, {}
+    if sparse.issparse(X):
+        raise TypeError("Columns of X are categories: pass a data frame or an array, and no sparse matrix.")
+    X = X if hasattr(X, "shape") else np.asarray(X, dtype=object)
+    kept = [k for k in range(X.shape[1]) if k not in set(categorical)]
+    values = {column: values_of(X, column) for column in categorical}
+    if not kept:
+        return np.empty((X.shape[0], 0)), values
+    if hasattr(X, "iloc"):
+        return X.iloc[:, kept], values
+    return (X.select(kept) if hasattr(X, "column_names") else X[:, kept]), values
+
+
+def has_gaps(X):
+    return not sparse.issparse(X) and X.size > 0 and bool(np.isnan(X.min()))
+
+
+def learned_columns(numbers, values, weights):
+    """The arguments of Columns, plain values, of rows with these weights; None where all are numbers without gaps."""
+    if not values and not has_gaps(numbers):
+        return None
+    kept = np.flatnonzero(weights)
+    gaps = np.isnan(numbers[kept])
+    weight = weights[kept, None] * ~gaps
+    shares = weight / np.maximum(weight.sum(axis=0), np.finfo(float).tiny)
+    fill = (shares * np.where(gaps, 0.0, numbers[kept])).sum(axis=0)
+    categories = {
+        column: sorted({of_column[row] for row in kept}, key=lambda value: (value is None, str(value)))
+        for column, of_column in values.items()
+    }
+    return {"categories": categories, "fill": _rounded(fill), "flagged": gaps.any(axis=0)}
+
+
+def _rounded(means):
+    """To the digits of float32, so that they depend neither on the order of rows nor on whether weights are copies."""
+    mantissa, exponent = np.frexp(means)
+    return np.ldexp(np.round(mantissa * 2**24) / 2**24, exponent)
+
+
+class Columns:
+    """How categories and numbers with gaps become numbers.
+
+    `categories` are the values of each categorical column, {column: list}. Each gets a column of zeros and ones; any
+    other value is zeros. `fill` is what stands for a gap of each number, and `flagged` says whose gaps get a
+    column of their own.
+    """
+
+    def __init__(self, categories, fill, flagged):
+        self.categories, self.fill, self.flagged = categories, fill, flagged
+
+    def encoded(self, numbers, values):
+        """Numbers without gaps, flags, and zeros and ones, side by side."""
+        gaps = np.isnan(numbers)
+        filled = np.where(gaps, self.fill.astype(numbers.dtype), numbers)
+        parts = [filled, gaps[:, self.flagged]]
+        for column, known in self.categories.items():
+            index = {value: k for k, value in enumerate(known)}
+            codes = np.array([index.get(value, -1) for value in values[column]], dtype=np.int64)
+            parts.append(codes[:, None] == np.arange(len(known)))
+        return np.hstack(parts).astype(numbers.dtype, copy=False)
