@@ -104,7 +104,7 @@ def reconstruction():
     return runpy.run_path(str(DOCS / "recipes" / "reconstruction.py"))
 
 
-def with_two_heads(network, batch):
+def with_two_heads(batch):
     """Inputs as a column of their own; some rows without a target, and weights of their own in both heads."""
     rows, generator = batch.rows, torch.Generator().manual_seed(2)
     known = torch.rand(rows.weights.shape, generator=generator) < 0.5
@@ -120,7 +120,7 @@ def with_two_heads(network, batch):
 def test_the_gradients_of_two_heads_agree_with_autograd(reconstruction, likelihood, latent_dims, n_draws):
     network, _ = make_network(likelihood=likelihood, latent_dims=latent_dims, kind=reconstruction["Reconstructing"])
     assert network.terms == ("distortion", "reconstruction", "rate")
-    assert_gradients_agree(network, with_two_heads(network, make_batch(network, likelihood, n_draws)))
+    assert_gradients_agree(network, with_two_heads(make_batch(network, likelihood, n_draws)))
 
 
 def test_the_gradients_of_two_heads_agree_where_every_row_has_its_own_beta(reconstruction):
@@ -128,7 +128,7 @@ def test_the_gradients_of_two_heads_agree_where_every_row_has_its_own_beta(recon
     network, _ = make_network(latent_dims=(3, 2), row_values=row_values, kind=reconstruction["Reconstructing"])
     log_beta = -9.0 * torch.rand(2, N_ROWS, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     row_values.condition(log_beta)
-    batch = with_two_heads(network, make_batch(network))
+    batch = with_two_heads(make_batch(network))
     assert_gradients_agree(network, batch, log_beta.exp(), atol=1e-11)
 
 
@@ -235,3 +235,46 @@ def test_the_measure_of_the_recipe_adds_up_to_the_mean_rate():
     whole = np.average(model[-1].rate_samples(model[0].transform(X)), weights=weights)
     assert shares @ np.array(list(rates.values())) == pytest.approx(whole, rel=1e-5)
     assert all(0 < rate.standard_error < 0.1 * rate for rate in rates.values())
+
+
+def test_every_head_hears_how_far_the_training_is_and_has_steps_of_its_own(reconstruction):
+    network, _ = make_network(kind=reconstruction["Reconstructing"])
+    network.heads["x"].likelihood = LIKELIHOODS["heteroscedastic"](1, 5)
+    network.set_progress(0.25)
+    eased = torch.ones(1, 2, 1), torch.tensor([[[1.0], [2.0]]])
+    assert not torch.equal(network.heads["x"].likelihood._eased(*eased), eased[0])
+    speeds = {id(parameter): speed for parameter, speed in network.speeds()}
+    for name, speed in (("y", 10.0), ("x", 1.0)):
+        assert speeds[id(network.heads[name].decoder.layers[-1].weight)] == speed
+
+
+def test_two_heads_of_one_term_are_refused(reconstruction):
+    class Twice(reconstruction["Reconstructing"]):
+        def heads(self, *given):
+            heads = super().heads(*given)
+            heads["x"].term = "distortion"
+            return heads
+
+    with pytest.raises(ValueError, match="Two heads have one term"):
+        make_network(kind=Twice)
+
+
+def test_problems_of_other_columns_train_in_stacks_of_their_own():
+    whole = make_problem(0)
+    shares = {"y": whole.rows.weights * 0.5}
+    part = replace(whole, rows=whole.rows._replace(shares=shares))
+    for problem, together in zip((whole, part), train([whole, part], make_settings()), strict=True):
+        assert_same_training(*train([problem], make_settings()), together, 0.0)
+
+
+def test_validation_rows_without_a_target_judge_nothing():
+    problem, rows = make_problem(0), make_problem(1).rows
+    known = torch.arange(len(rows.weights)) % 3 == 0
+    shared = rows._replace(shares={"y": rows.weights * known}, targets={"y": torch.where(known, rows.targets["y"], 0)})
+    settings = make_settings(stop_on="validation")
+    judged = [
+        train([replace(problem, validation=validation)], settings)[0].fits[0].history["validation_log_likelihood"]
+        for validation in (shared, rows._replace(weights=rows.weights * known), rows)
+    ]
+    assert judged[0] == pytest.approx(judged[1], abs=1e-9)
+    assert judged[0] != pytest.approx(judged[2], abs=1e-3)

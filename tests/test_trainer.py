@@ -11,6 +11,7 @@ from skvib.nn.batches import Pool
 from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
 from skvib.nn.problem import SCHEDULES, Problem, Settings, available_device, resolve_device
+from skvib.nn.progress import Progress
 from skvib.nn.rows import Rows
 from skvib.nn.stopping import ByLoss
 from skvib.nn.trainer import CLOSED_SHARE, train
@@ -247,3 +248,21 @@ def test_units_that_the_penalty_shuts_leave_no_denormal_numbers():
     smallest = torch.finfo(torch.float32).tiny
     for numbers in (weights, *moments):
         assert not ((numbers != 0.0) & (numbers.abs() < smallest)).any()
+
+
+@pytest.mark.parametrize("betas", [(0.5,), (1e-3, 0.5)])
+def test_the_first_loss_is_that_of_the_first_batch_for_each_of_its_rows(betas, monkeypatch):
+    seen = []
+
+    def recording(network, batch, beta):
+        terms = loss_terms(network, batch, beta)
+        seen.append((batch.rows.weights * (terms[0] + beta * terms[1])).sum() / batch.n_rows)
+        return terms
+
+    kept = []
+    monkeypatch.setattr("skvib.nn.trainer.loss_terms", recording)
+    monkeypatch.setattr(Progress, "has_diverged", property(lambda self: kept.append(self.first_loss)))
+    problem = make_problem(0, betas=betas)
+    heavy = torch.where(torch.arange(100) % 7 == 0, 12.0, 0.1).double()
+    train([replace(problem, rows=problem.rows._replace(weights=heavy))], make_settings(max_iter=1, beta_warmup=0.0))
+    assert kept[0] == pytest.approx(float(seen[0]), rel=1e-9)

@@ -3,7 +3,8 @@
 Every part of a network follows one protocol. ``record(inputs)`` returns the output and a tape of
 what the reverse pass needs; ``backward(tape, grad)`` writes the gradients of its own parameters and
 returns the gradient of its input. ``predictive(xp, inputs)`` is the output alone, in the operations of any
-back end; ``forward`` is that of torch.
+back end; ``forward`` is that of torch. Heads, likelihoods and priors predict, too: parameters at draws, what they say
+of the target, rates by dimension.
 
 A network for one beta has `StackedLinear` layers, whose bias is the same for all rows. A network for a
 range of betas has `GatedLinear` ones: W and b become diag(g) W and c, where g and c are smooth functions of

@@ -94,6 +94,8 @@ class VIBNetwork(Part):
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
         self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
+        if len(set(self.terms)) < len(self.terms):
+            raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
         self.prior, self.price = a.prior(latent_dims), a.price()
         self.n_networks = n_networks
         self.row_values = row_values

@@ -47,7 +47,8 @@ class Operations(Protocol):
 
     def log(self, a: Array) -> Array: ...
 
-    def tanh(self, a: Array) -> Array: ...
+    def tanh(self, a: Array) -> Array:
+        """It may overwrite its argument, as may `relu`."""
 
     def sigmoid(self, a: Array) -> Array: ...
 
@@ -99,8 +100,11 @@ class Torch:
     concatenate = staticmethod(torch.cat)
     clip = staticmethod(torch.clip)
     where = staticmethod(torch.where)
-    exp, log, tanh, sigmoid = map(staticmethod, (torch.exp, torch.log, torch.tanh, torch.sigmoid))
-    relu, silu, gelu = map(staticmethod, (torch.relu, nn.functional.silu, nn.functional.gelu))
+    exp, log, sigmoid = map(staticmethod, (torch.exp, torch.log, torch.sigmoid))
+    # in place: what an activation is of was made for it
+    relu, tanh = map(staticmethod, (torch.relu_, torch.tanh_))
+    silu = staticmethod(nn.functional.silu)
+    gelu = staticmethod(nn.functional.gelu)
     softplus, logsigmoid = map(staticmethod, (nn.functional.softplus, nn.functional.logsigmoid))
     softmax = staticmethod(torch.softmax)
     log_softmax = staticmethod(torch.log_softmax)

@@ -18,7 +18,7 @@ class Rows(NamedTuple, Generic[X]):
     """Inputs (n, ...) or SparseRows, weights (n,), of mean 1 in training, and a column (n, ...) for each head.
 
     `shares` are the weights (n,) of rows in a head where they are others: 0 where a row has no target. Such a row still
-    pays its rate. Of a stack all of these are (M, n, ...).
+    pays its rate, and its column holds any valid value. Of a stack all of these are (M, n, ...).
     """
 
     inputs: X

@@ -112,21 +112,22 @@ class _Run:
     def _record(self, recorded: list[tuple[Tensor, Tensor, Tensor]], is_validated: bool) -> None:
         """Append the epoch's means to each open network's histories, from terms (T, M, n) and weights of its steps."""
         if not any(progress.n_epochs for progress in self.progress):
-            *distortions, rate = self._means(recorded[:1])
-            losses = sum(distortions) + self.stack.network.price.cost(self.stack.betas.values, rate)
-            for progress, loss in zip(self.progress, losses.mean(-1).tolist(), strict=True):
-                progress.first_loss = loss
-        means = self._means(recorded)
+            self._record_first(*recorded[0])
+        terms, weights, drawn = zip(*recorded, strict=True)
+        means = self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
         likelihoods = self._validate(rates=means[-1]) if is_validated else None
         of_terms = means.tolist()
         for m in self.open():
             own = {name: of_term[m] for name, of_term in zip(self.progress[m].terms, of_terms, strict=True)}
             self.progress[m].record(own, None if likelihoods is None else [of_beta[m] for of_beta in likelihoods])
 
-    def _means(self, recorded: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-        """Those of the terms over the rows of some steps, at each beta, (T, M, K)."""
-        terms, weights, drawn = zip(*recorded, strict=True)
-        return self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
+    def _record_first(self, terms: Tensor, weights: Tensor, drawn: Tensor) -> None:
+        """The loss of the first batch; as rows of different betas have no mean rate, each pays for its own."""
+        *distortions, rate = weights * terms
+        losses = sum(distortions) + self.stack.network.price.cost(drawn, rate)
+        first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
+        for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
+            progress.first_loss = loss
 
     def _validate(self, rates: Tensor) -> list[list[float]]:
         """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
