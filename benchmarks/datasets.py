@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn import datasets as shipped
 from sklearn.compose import make_column_transformer
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -18,6 +19,7 @@ from benchmarks.generators import discrete_table, spiky_classes, spiky_regressio
 TUNING_SETS = ("breast_cancer", "wine", "digits", "vehicle", "credit-g", "phoneme", "letter")
 CONFIRMING_SETS = ("adult", "satimage", "pendigits", "spambase", "churn", "mfeat_factors")
 TUNING_REGRESSION_SETS = ("diabetes", "concrete", "yacht", "wine-quality-red")
+TUNING_FRAMES = ("sick", "page-blocks", "nursery", "abalone", "cpu_small")
 # made by generators.py
 MADE_SETS = {"spiky classes": spiky_classes, "discrete table": discrete_table}
 MADE_REGRESSION_SETS = {"spiky regression": spiky_regression}
@@ -82,6 +84,17 @@ def regression(name):
     with np.load(folder() / "uci_regression" / f"{name}.npz") as stored:
         splits = [(stored[f"train_{k}"], stored[f"test_{k}"]) for k in range(int(stored["n_splits"]))]
         return stored["X"], stored["y"], splits
+
+
+@cache
+def frame(name):
+    """A table as it comes, a data frame with categories and gaps; its target; and whether that are numbers."""
+    about = json.loads((folder() / "frames" / "manifest.json").read_text())[name]
+    X = pd.read_csv(folder() / "frames" / f"{name}.csv.gz", dtype=str, keep_default_na=False, na_values=[""])
+    y, is_regression = X.pop(about["target"]).to_numpy(), about["task"] == "regression"
+    kinds = about["kinds"]
+    X = X.astype({column: float if kinds[column] == "number" else "category" for column in X})
+    return X, y.astype(float) if is_regression else np.unique(y, return_inverse=True)[1], is_regression
 
 
 @cache

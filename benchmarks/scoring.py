@@ -41,7 +41,7 @@ def probabilities(classes, predicted, y, n_bins=15):
     return {
         "log_loss": float(log_loss(y, predicted, labels=classes)),
         "accuracy": float(np.mean(classes[predicted.argmax(axis=1)] == y)),
-        "ece": float(calibration_error(y, predicted, n_bins=n_bins)),
+        "ece": float(calibration_error(y, predicted, labels=classes, n_bins=n_bins)),
         "brier": float(np.mean(np.sum((predicted - (y[:, None] == classes)) ** 2, axis=1))),
     }
 

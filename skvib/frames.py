@@ -91,7 +91,7 @@ def learned_columns(numbers, values, weights):
     shares = weight / np.maximum(weight.sum(axis=0), np.finfo(float).tiny)
     fill = (shares * np.where(gaps, 0.0, numbers[kept])).sum(axis=0)
     categories = {
-        column: sorted({of_column[row] for row in kept}, key=lambda value: (value is None, str(value)))
+        column: sorted({of_column[row] for row in kept}, key=lambda value: (value is None, str(value), repr(value)))
         for column, of_column in values.items()
     }
     return {"categories": categories, "fill": _rounded(fill), "flagged": gaps.any(axis=0)}
