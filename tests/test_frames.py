@@ -214,3 +214,31 @@ def test_a_frame_in_one_line_predicts_as_well_as_behind_a_column_transformer():
     losses = [log_loss(y[800:], m.fit(frame[:800], y[:800]).predict_proba(frame[800:])) for m in (inside, outside)]
     assert losses[0] == pytest.approx(losses[1], abs=0.02)
     assert losses[0] < 0.5
+
+
+A_HALF = ["x", "y"] * 30
+ODD = {
+    "integers with gaps": lambda base: base.assign(size=pd.array([1, None] * 30, dtype="Int64")),
+    "booleans with gaps": lambda base: base.assign(more=pd.array([True, None] * 30, dtype="boolean")),
+    "a column of gaps": lambda base: base.assign(more=np.nan),
+    "a column of None": lambda base: base.assign(more=[None] * 60),
+    "categories of numbers": lambda base: base.assign(more=pd.Categorical([1, 2] * 30)),
+    "strings among numbers": lambda base: base.assign(more=[1, "z"] * 30),
+    "categories alone": lambda base: base[["kind"]],
+    "names that are numbers": lambda base: base.set_axis([0, 1], axis=1),
+    "polars, gaps alone": lambda base: pl.DataFrame({"size": [1.0, 2.0] * 30, "kind": [None] * 60}),
+    "polars categories": lambda base: pl.DataFrame({"kind": pl.Series(A_HALF, dtype=pl.Categorical)}),
+    "a dictionary of pyarrow": lambda base: pa.table({"kind": pa.array(A_HALF).dictionary_encode()}),
+    "lists": lambda base: [[1.0, None], [2.0, 3.0]] * 30,
+    "an array of objects": lambda base: np.array([[1.0, None], [2.0, 3.0]] * 30, dtype=object),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_odd_columns_are_fitted_and_a_row_is_predicted_as_among_others(odd):
+    X = ODD[odd](pd.DataFrame({"size": np.arange(60.0), "kind": A_HALF}))
+    model = VIBClassifier(**FAST).fit(X, np.arange(60) % 2)
+    codes = model.transform(X)
+    assert np.isfinite(codes).all()
+    one = X.slice(0, 1) if isinstance(X, pa.Table) else X[:1]
+    np.testing.assert_allclose(model.transform(one), codes[:1], atol=1e-6)
