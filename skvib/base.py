@@ -202,7 +202,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._set_x_moments(rows.moments() if self.standardize else moments)
         self._encoder = None if self.encoder is None else own_module(self.encoder, self._seed, shape)
         self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X))
-        self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, self._edges())
+        n_ramps = self._ramp_edges[:, 1:].size
+        self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, n_ramps)
         self._n_features_out = self.latent_dim
         self._shaped_by = shaping_of(self)
 

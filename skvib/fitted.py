@@ -72,8 +72,8 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _bare_network(self):
         """A network of this shape, in float32, whatever its weights."""
         modules = None if self._encoder is None else [self._encoder]
-        edges = [self._edges()] if len(self._ramp_columns) else None
-        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules, edges=edges)
+        edges = self._edges()
+        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules, edges=edges and [edges])
 
     def _edges(self):
         """Where ramps of the standardised columns lie, or None."""

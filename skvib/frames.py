@@ -5,24 +5,28 @@ from numbers import Integral, Number
 import numpy as np
 from scipy import sparse
 
+from skvib.rows import column_names
+
 # of pandas, polars and pyarrow, lower case
 CATEGORICAL = ("categor", "enum", "str", "string", "large_string", "utf8", "dictionary", "boolean[")
 
 
-def is_frame(X):
-    """Whether X has columns with names and types of their own."""
-    return hasattr(X, "column_names") or (hasattr(X, "columns") and hasattr(X, "dtypes"))
+def column_types(X):
+    """The type of each column of a data frame or a table, as it is written; None of what has none."""
+    if hasattr(X, "column_names"):
+        return [str(kind) for kind in X.schema.types]
+    return [str(kind) for kind in X.dtypes] if hasattr(X, "columns") and hasattr(X, "dtypes") else None
 
 
 def categorical_columns(X, wanted):
     """Indices of the columns that are categories: by the types of a frame, or those named, masked or counted."""
     if wanted is None or sparse.issparse(X):
         return []
+    kinds, names = column_types(X), column_names(X) or []
     if isinstance(wanted, str):
-        return [k for k in range(X.shape[1]) if _is_categorical(X, k)] if is_frame(X) else []
-    X = X if is_frame(X) else np.asarray(X)
-    n_columns, wanted = X.shape[1] if X.ndim == 2 else 0, list(wanted)
-    names = [str(name) for name in getattr(X, "column_names", getattr(X, "columns", ()))]
+        return [k for k, kind in enumerate(kinds or ()) if _is_categorical(X, k, kind)]
+    shape = (X if kinds else np.asarray(X)).shape
+    n_columns, wanted = shape[1] if len(shape) == 2 else 0, list(wanted)
     if wanted and all(isinstance(one, bool | np.bool_) for one in wanted):
         if len(wanted) != n_columns:
             raise ValueError(f"categorical_features masks {len(wanted)} columns, but X has {n_columns}.")
@@ -34,12 +38,8 @@ def categorical_columns(X, wanted):
     return sorted({int(one) for one in columns})
 
 
-def _is_categorical(X, column):
+def _is_categorical(X, column, kind):
     """Whether a column of a frame has a type of categories; one of objects that are no numbers is."""
-    if hasattr(X, "column_names"):
-        kind = str(X.schema.types[column])
-    else:
-        kind = str(X.dtypes.iloc[column] if hasattr(X.dtypes, "iloc") else X.dtypes[column])
     if kind == "object":
         return not all(value is None or isinstance(value, Number) for value in values_of(X, column))
     if kind in ("bool", "boolean", "Boolean"):
@@ -56,7 +56,7 @@ def values_of(X, column):
         return values.tolist()
     if hasattr(X, "column_names"):
         return X.column(column).to_pylist()
-    if is_frame(X):
+    if hasattr(X, "get_columns"):
         return X.get_columns()[column].to_list()
     return [None if value != value else value for value in np.asarray(X, dtype=object)[:, column]]
 
@@ -82,7 +82,7 @@ def has_gaps(X):
 
 
 def learned_columns(numbers, values, weights):
-    """The arguments of Columns, plain values, of rows with these weights; None where all are numbers without gaps."""
+    """What `encoded` needs, plain values, of rows with these weights; None where all are numbers without gaps."""
     if not values and not has_gaps(numbers):
         return None
     kept = np.flatnonzero(weights)
@@ -103,24 +103,17 @@ def _rounded(means):
     return np.ldexp(np.round(mantissa * 2**24) / 2**24, exponent)
 
 
-class Columns:
-    """How categories and numbers with gaps become numbers.
+def encoded(numbers, values, categories, fill, flagged):
+    """Numbers without gaps, flags, and zeros and ones, side by side.
 
     `categories` are the values of each categorical column, {column: list}. Each gets a column of zeros and ones; any
     other value is zeros. `fill` is what stands for a gap of each number, and `flagged` says whose gaps get a
     column of their own.
     """
-
-    def __init__(self, categories, fill, flagged):
-        self.categories, self.fill, self.flagged = categories, fill, flagged
-
-    def encoded(self, numbers, values):
-        """Numbers without gaps, flags, and zeros and ones, side by side."""
-        gaps = np.isnan(numbers)
-        filled = np.where(gaps, self.fill.astype(numbers.dtype), numbers)
-        parts = [filled, gaps[:, self.flagged]]
-        for column, known in self.categories.items():
-            index = {value: k for k, value in enumerate(known)}
-            codes = np.array([index.get(value, -1) for value in values[column]], dtype=np.int64)
-            parts.append(codes[:, None] == np.arange(len(known)))
-        return np.hstack(parts).astype(numbers.dtype, copy=False)
+    gaps = np.isnan(numbers)
+    parts = [np.where(gaps, fill.astype(numbers.dtype), numbers), gaps[:, flagged]]
+    for column, known in categories.items():
+        index = {value: k for k, value in enumerate(known)}
+        codes = np.array([index.get(value, -1) for value in values[column]], dtype=np.int64)
+        parts.append(codes[:, None] == np.arange(len(known)))
+    return np.hstack(parts).astype(numbers.dtype, copy=False)

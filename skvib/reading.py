@@ -10,10 +10,10 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skvib.checks import check_total
-from skvib.frames import Columns, categorical_columns, has_gaps, learned_columns, parted
+from skvib.frames import categorical_columns, column_types, encoded, has_gaps, learned_columns, parted
 from skvib.nn.layers import SparseRows
 from skvib.private import check_sample_weight
-from skvib.rows import WeightedRows, canonical, plain_targets, rows_of, standardized
+from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
@@ -49,7 +49,8 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     check_total(weights)
     if reset:
         estimator._columns = learned_columns(X, values, weights)
-    X = _filled(estimator, X, values)
+    if not reset or estimator._columns is not None:
+        X = _filled(estimator, X, values)
     if not reset:
         check_shape(estimator, X)
     if sparse.issparse(y):
@@ -73,7 +74,7 @@ def _categories_of(estimator, X, reset):
 def _filled(estimator, X, values):
     """X with a number for each gap, and categories as zeros and ones; the mean fills columns that had no gap."""
     if estimator._columns is not None:
-        return Columns(**estimator._columns).encoded(X.toarray() if sparse.issparse(X) else X, values)
+        return encoded(X.toarray() if sparse.issparse(X) else X, values, **estimator._columns)
     return np.where(np.isnan(X), estimator._x_mean.astype(X.dtype), X) if has_gaps(X) else X
 
 
@@ -114,19 +115,17 @@ def refuse_dates(X):
 
 
 def _date_columns(X):
-    if hasattr(X, "column_names"):  # pyarrow
-        dtypes = zip(X.column_names, X.schema.types, strict=True)
-    elif hasattr(X, "dtypes") and hasattr(X, "columns"):
-        dtypes = zip(X.columns, X.dtypes, strict=True)
-    elif getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
+    kinds = column_types(X)
+    if kinds is None and getattr(getattr(X, "dtype", None), "kind", None) in ("m", "M"):
         return [f"dtype {X.dtype}"]
-    else:
+    if kinds is None:
         is_objects = isinstance(X, list) or getattr(getattr(X, "dtype", None), "kind", None) == "O"
         row = X[0] if is_objects and len(X) else ()
         return [type(v).__name__ for v in row if isinstance(v, DATES)] if isinstance(row, list | np.ndarray) else []
-    named = [name for name, dtype in dtypes if str(dtype).lower().startswith(("date", "time", "duration", "period"))]
+    dates = "date", "time", "duration", "period"
+    named = [name for name, kind in zip(column_names(X), kinds, strict=True) if kind.lower().startswith(dates)]
     if hasattr(X, "iloc") and len(X):
-        named += [name for name, value in zip(X.columns, X.iloc[0], strict=True) if isinstance(value, DATES)]
+        named += [name for name, value in zip(column_names(X), X.iloc[0], strict=True) if isinstance(value, DATES)]
     return list(dict.fromkeys(named))
 
 

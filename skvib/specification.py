@@ -69,8 +69,8 @@ def check_unchanged(estimator, before):
             )
 
 
-def architecture_of(estimator, target, shape, module, seed, edges):
-    """The arguments of an Architecture for rows of this shape; the user's encoder, a module, and edges may be None."""
+def architecture_of(estimator, target, shape, module, seed, n_ramps):
+    """The arguments of an Architecture for rows of this shape; the user's encoder, a module, may be None."""
     hidden = layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes")
     return {
         "n_features": int(np.prod(shape)),
@@ -79,7 +79,7 @@ def architecture_of(estimator, target, shape, module, seed, edges):
         "activation": estimator.activation,
         "likelihood": target.likelihood,
         "n_outputs": target.n_outputs,
-        "n_ramps": 0 if edges is None else edges.low.numel(),
+        "n_ramps": n_ramps,
     }
 
 

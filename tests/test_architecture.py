@@ -95,7 +95,7 @@ ALLOWED = {
     "specification": {"checks", "nn.encoders", "nn.layers", "nn.network", "nn.problem", "private"},
     "reading": {"checks", "frames", "nn.layers", "private", "rows"},
     "targets": {"checks", "rows"},
-    "frames": set(),
+    "frames": {"rows"},
     "checks": set(),
     "private": {"typing"},
     "hints": set(),

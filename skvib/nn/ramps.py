@@ -45,20 +45,21 @@ class Ramps(Embedding):
     Learning), and together as large as the number itself: ramps of size 1 would learn few rows by heart.
     """
 
+    columns: Tensor
     low: Tensor
     slope: Tensor
 
     def __init__(self, edges: Sequence[Edges]) -> None:
         super().__init__()
-        self.columns = list(edges[0].columns)
         low, width = (torch.stack(parts) for parts in list(zip(*edges, strict=True))[1:])
-        self.n_bins, self.n_more = low.shape[-1], low.shape[1] * low.shape[2]
+        self.size, self.n_more = low.shape[-1] ** -0.5, low.shape[1] * low.shape[2]
+        self.register_buffer("columns", torch.tensor(edges[0].columns, device="cpu"), persistent=False)
         self.register_buffer("low", low[:, None], persistent=False)
-        self.register_buffer("slope", torch.where(width > 0, 1.0 / width, 0.0)[:, None], persistent=False)
+        self.register_buffer("slope", torch.where(width > 0, self.size / width, 0.0)[:, None], persistent=False)
 
     def predictive(self, xp: Operations, x: Array) -> Array:
-        ramps = (x[..., self.columns][..., None] - xp.asarray(self.low)) * xp.asarray(self.slope)
-        ramps = xp.clip(ramps, 0.0, 1.0) * self.n_bins**-0.5
+        ramps = (x[..., xp.asarray(self.columns)][..., None] - xp.asarray(self.low)) * xp.asarray(self.slope)
+        ramps = xp.clip(ramps, 0.0, self.size)
         return xp.concatenate((x, ramps.reshape(*x.shape[:-1], self.n_more)), -1)
 
     def rescale(self, scale: Tensor) -> None:
