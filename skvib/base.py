@@ -20,11 +20,12 @@ from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import own_module, set_buffers
+from skvib.nn.evaluation import joint_distortion
 from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
 from skvib.nn.rows import TARGET, Rows
 from skvib.nn.trainer import train
 from skvib.private import fit_context
-from skvib.reading import read_rows, read_validation, standardized_inputs
+from skvib.reading import inputs_of, read_rows, read_validation
 from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges
 from skvib.specification import (
     AUTO_BATCH_SIZES,
@@ -40,6 +41,12 @@ from skvib.specification import (
 from skvib.typing import MatrixLike
 
 N_PIECES = 1000  # of a stream are known again
+SEEDS_APART = 0x10001  # those of the networks of an ensemble
+# what each network of an ensemble has learned for itself
+OWN = (
+    *("_encoder", "_weights", "_layout", "_optimizer", "_n_steps", "_n_epochs", "_no_improvement_count"),
+    *("_n_features_out", "n_iter_", "history_", "latent_rates_", "rate_", "distortion_"),
+)
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
 train_problems = ContextVar("train_problems", default=train)
 
@@ -130,11 +137,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _train(self, X, y, sample_weight, validation, incremental, classes, monitor):
         device = resolve_device(self.device)
-        continues = hasattr(self, "_weights") and (incremental or self.warm_start)
+        continues = self._is_trained and (incremental or self.warm_start)
+        self._members = [copy.copy(one) for one in self._members]
         X, y, weights = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
         self._learn_target(y, classes, continues, incremental)
         rows, twins, factors = self._collapsed(X, y, weights)
-        rows, held_out = self._split(rows, twins, factors, asks=validation is None and not incremental)
+        rows, parts = self._split(rows, twins, factors, asks=validation is None and not incremental)
         if not continues:
             self._learn_inputs(rows)
             self._learn_scale(rows, incremental)
@@ -142,12 +150,16 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if validation is not None:
             held_out = read_validation(self, *validation)
             warn_of_raw_validation(rows, held_out)
-        settings = self._settings(device, rows, held_out, incremental)
+            parts = [(training, held_out) for training, _ in parts]
+        settings = self._settings(device, rows, parts[0][1], incremental)
         self._stops_on_validation = settings.stop_on == "validation"
-        training = self._trained(self._problem(rows, held_out, continues, monitor), settings)
-        self._take(training, continues, keeps_state=incremental or self.warm_start)
+        members = self._new_members(continues)
+        problems = self._problems(members, parts, continues, monitor)
+        trainings = self._trained(problems, settings)
+        keeps_state = incremental or self.warm_start
+        self._take(members, trainings, problems[0], keeps_state=keeps_state, continues=continues)
         entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
-        warn_of_training(self, training, settings, entropy)
+        warn_of_training(self, trainings, settings, entropy)
 
     def _learn_target(self, y, classes, continues, incremental):
         """What y is, and the seed of all draws; a fit that continues knows them."""
@@ -172,9 +184,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         return WeightedRows(X, targets, rows, weights), twins, factors[rows]
 
     def _split(self, rows, twins, factors, asks):
-        """Rows to train on, and those that early stopping holds out, or None; weighed by the factors of their classes.
+        """Rows that train, and of each network rows to train on and those that early stopping holds out, or None.
 
-        Fits that no seed tells apart hold out the same, so they can share a training.
+        They are weighed by the factors of their classes. Fits that no seed tells apart hold out the same, so they can
+        share a training.
         """
 
         def part(weights):
@@ -184,15 +197,20 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         is_automatic = self.early_stopping == "auto"
         asks = asks and (len(rows) >= self._target.n_rows_to_hold_out if is_automatic else self.early_stopping)
         if not asks:
-            return part(rows.weights), None
-        seed = 0 if self.random_state is None else self._seed
+            return part(rows.weights), [(part(rows.weights), None)] * self.n_estimators
+        seeds = [k if self.random_state is None else self._seed_of(k) for k in range(self.n_estimators)]
         strata = self._target.strata(rows.own_targets)
-        held_out = held_out_weights(rows.weights, twins, strata, self.validation_fraction, seed)
-        if held_out is not None:
-            return part(rows.weights - held_out), part(held_out)
+        held_out = [held_out_weights(rows.weights, twins, strata, self.validation_fraction, seed) for seed in seeds]
+        if all(weights is not None for weights in held_out):
+            parts = [(part(rows.weights - weights), part(weights)) for weights in held_out]
+            return part(rows.weights - np.minimum.reduce(held_out)), parts
         if is_automatic:
-            return part(rows.weights), None
+            return self._split(rows, twins, factors, asks=False)
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+
+    def _seed_of(self, member):
+        """That of a network of an ensemble; the first has the estimator's own."""
+        return (self._seed + member * SEEDS_APART) % 2**31
 
     def _learn_inputs(self, rows):
         """The standardisation of the inputs, and the architecture, from the training rows alone."""
@@ -204,7 +222,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X))
         n_ramps = self._ramp_edges[:, 1:].size
         self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, n_ramps)
-        self._n_features_out = self.latent_dim
+        self._n_features_out = self.latent_dim  # of each network
         self._shaped_by = shaping_of(self)
 
     def _set_x_moments(self, moments):
@@ -251,43 +269,66 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         target, outputs = self._target.following(rows.own_targets, rows.weights, self._weight_seen)
         self._set_target(target)
         if is_settled and (inputs or outputs):
-            self._weights = restandardized(self._state(), self._bare_network(), inputs, outputs).numpy()
+            for one in self.estimators_:
+                one._weights = restandardized(one._state(), one._bare_network(), inputs, outputs).numpy()
 
     def _settings(self, device, rows, held_out, incremental):
         if incremental:
             return settings_of_a_piece(self, self._architecture, device, len(rows))
         return settings_of(self, self._architecture, device, held_out is not None)
 
-    def _problem(self, rows, held_out, continues, monitor):
-        return Problem(
-            rows=self._tensors(rows, self._weight_seen / self._n_seen),
-            betas=(float(self.beta),),
-            latent_dim=self.latent_dim,
-            seed=self._seed,
-            n_steps=n_steps_of(self, len(rows)),
-            penalty=self._penalty(),
-            any_seed=self.random_state is None,
-            validation=held_out and self._tensors(held_out, np.mean(held_out.weights)),
-            edges=self._edges(),
-            encoder=self._encoder,
-            start=self._state() if continues else None,
-            monitors=() if monitor is None else (monitor,),
-        )
+    @property
+    def _is_trained(self):
+        return hasattr(self, "_weights") or bool(self._members)
+
+    def _new_members(self, continues):
+        """Estimators that take what each network learns: itself or, of an ensemble, copies of itself."""
+        if self.n_estimators == 1:
+            return [self]
+        members = [copy.copy(self) for _ in range(self.n_estimators)]
+        for k, member in enumerate(members):
+            member.n_estimators, member._members, member._seed = 1, (), self._seed_of(k)
+            if continues:
+                vars(member).update({name: vars(self._members[k])[name] for name in OWN})
+            elif k and self.encoder is not None:
+                member._encoder = own_module(self.encoder, member._seed, self._x_mean.shape)
+        return members
+
+    def _problems(self, members, parts, continues, monitor):
+        """What each network learns."""
+        sets = {id(rows): rows for part in parts for rows in part if rows is not None}
+        inputs = dict(zip(sets, inputs_of(list(sets.values()), self._x_mean, self._x_scale), strict=True))
+
+        def tensors(rows, mean_weight):
+            targets = checked_targets(self._target.tensor(rows.own_targets))
+            weights = torch.from_numpy((rows.weights / mean_weight).astype(np.float32))
+            return Rows(inputs[id(rows)], weights, {TARGET: targets}, {})
+
+        return [
+            Problem(
+                rows=tensors(rows, self._weight_seen / self._n_seen),
+                betas=(float(self.beta),),
+                latent_dim=self.latent_dim,
+                seed=member._seed,
+                n_steps=n_steps_of(self, len(rows)),
+                penalty=self._penalty(),
+                any_seed=self.random_state is None,
+                member=k,
+                validation=held_out and tensors(held_out, np.mean(held_out.weights)),
+                edges=self._edges(),
+                encoder=member._encoder,
+                start=member._state() if continues else None,
+                monitors=() if monitor is None else (monitor.of_member(k, member),),
+            )
+            for k, (member, (rows, held_out)) in enumerate(zip(members, parts, strict=True))
+        ]
 
     def _penalty(self):
         return penalty_of(self.alpha, max(self._weight_seen, self._n_seen), getattr(self, "_diversity", 1.0))
 
-    def _tensors(self, rows, mean_weight):
-        """Standardised float32 Rows for training."""
-        inputs = standardized_inputs(rows.X, rows.rows, self._x_mean, self._x_scale)
-        targets = checked_targets(self._target.tensor(rows.own_targets))
-        weights = torch.from_numpy((rows.weights / mean_weight).astype(np.float32))
-        return Rows(inputs, weights, {TARGET: targets}, {})
-
-    def _trained(self, problem, settings):
+    def _trained(self, problems, settings):
         try:
-            (training,) = train_problems.get()([problem], settings)
-            return training
+            return train_problems.get()(problems, settings)
         finally:
             if settings.device.startswith("cuda"):
                 torch.cuda.empty_cache()
@@ -297,8 +338,33 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         tensors = (torch.from_numpy(array.copy()) for array in (self._weights, *arrays))
         return State(*tensors, self._layout, {}, self._n_steps, self._n_epochs)
 
-    def _take(self, training, continues, keeps_state):
-        """Turn what the trainer returns into fitted attributes."""
+    def _take(self, members, trainings, problem, continues=False, keeps_state=False):
+        """Turn what the trainer returns into fitted attributes, its own or those of the members of an ensemble."""
+        for member, training in zip(members, trainings, strict=True):
+            member._take_training(training, continues, keeps_state)
+        self._members = [] if members == [self] else members
+        if self._members:
+            self._join(problem)
+        self._assert_dtypes()
+
+    def _join(self, problem):
+        """What an ensemble is: one code, side by side, and a decoder that averages what its members say.
+
+        Its histories are their means, since each of them trains for itself. `problem` is that of the first of them.
+        """
+        for name in OWN:
+            vars(self).pop(name, None)
+        self._encoder, self._n_epochs = self._members[0]._encoder, max(one._n_epochs for one in self._members)
+        self.n_iter_ = max(one.n_iter_ for one in self._members)
+        self.history_ = _means([one.history_ for one in self._members])
+        self.latent_rates_ = np.concatenate([one.latent_rates_ for one in self._members])
+        self._n_features_out = len(self.latent_rates_)
+        self.rate_ = float(self.latent_rates_.sum())
+        with torch.no_grad():
+            distortion = joint_distortion(self._trained_network(), problem, self.n_predict_draws)
+        self.distortion_ = distortion + self._target.units
+
+    def _take_training(self, training, continues, keeps_state):
         state, (fit,) = training.state, training.fits
         self._weights, self._layout = fit.weights.numpy(), fit.layout
         if fit.buffers:
@@ -313,7 +379,6 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
         self.rate_ = float(self.latent_rates_.sum())
         self.distortion_ = fit.distortions[TARGET] + self._target.units
-        self._assert_dtypes()
 
     def _set_history(self, history, before):
         signs = {"loss": 1.0, "distortion": 1.0, "validation_log_likelihood": -1.0}
@@ -332,3 +397,15 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _means(histories):
+    """Of several histories the mean of those that reach each epoch."""
+    means = {}
+    for name in histories[0]:
+        curves = [history[name] for history in histories]
+        padded = np.full((len(curves), max(map(len, curves))), np.nan)
+        for row, curve in zip(padded, curves, strict=True):
+            row[: len(curve)] = curve
+        means[name] = np.nanmean(padded, axis=0) if padded.size else padded[0]
+    return means

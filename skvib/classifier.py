@@ -42,6 +42,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, 1 where a dict has none; "balanced" makes their weighted counts equal. A label that y
         lacks may have a weight, as in scikit-learn, if all labels of y have one.
+    n_estimators : int, default=1
+        Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
+        predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
     n_train_draws : int, default=2
         Draws of z for each row and step; of two, one is the other's mirror image, so that their errors cancel.
     n_predict_draws : int, default=16
@@ -124,6 +127,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         The rate of each latent dimension, nats.
     n_active_ : int
         Dimensions above 0.01 nats.
+    estimators_ : list
+        The networks of an ensemble, plain fitted estimators; of a single one, itself.
     network_ : skvib.nn.network.VIBNetwork
         The fitted torch module, in eval mode.
 
@@ -137,10 +142,15 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     Rows are a weighted set: equal rows are merged, so weight k is k copies and the order of the rows
     does not matter.
 
+    An ensemble is one code, that of all its networks side by side, and a decoder that averages what they say [2]_:
+    `rate_` is the sum of their rates and `distortion_` that of the average, while `history_` holds the means of theirs.
+
     References
     ----------
     .. [1] Alemi, Fischer, Dillon and Murphy, "Deep Variational Information Bottleneck", ICLR 2017,
        equation 17.
+    .. [2] Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
+       Ensembles", NeurIPS 2017.
 
     Examples
     --------
@@ -169,6 +179,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         decoder_hidden_layer_sizes: int | ArrayLike = (),
         encoder: nn.Module | Callable[[], nn.Module] | None = None,
         class_weight: dict | Literal["balanced"] | None = None,
+        n_estimators: int = 1,
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
         standardize: bool = True,
@@ -198,6 +209,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.encoder = encoder
         self.class_weight = class_weight
+        self.n_estimators = n_estimators
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
         self.standardize = standardize
@@ -258,7 +270,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
                 'class_weight="balanced" needs all rows at once and is not supported by partial_fit: pass the '
                 "weights as a dict."
             )
-        if classes is None and not hasattr(self, "_weights"):
+        if classes is None and not self._is_trained:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
@@ -316,6 +328,36 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         if self._is_multilabel:
             return (p > 0.5).astype(int)
         return self.classes_[p.argmax(axis=1)]
+
+    def disagreement_samples(self, X: MatrixLike) -> np.ndarray:
+        """How far the networks of an ensemble disagree on each row: the mutual information of target and network.
+
+        It is what more training rows could settle; what is left of the entropy of `predict_proba` they could not.
+        Far beyond the training rows networks may be sure and agree: `outlier_scores` sees such rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        disagreement : ndarray of shape (n_samples,)
+            In nats, from 0 to log(n_estimators); summed over the labels of a multilabel target.
+
+        Raises
+        ------
+        ValueError
+            If there is a single network.
+
+        References
+        ----------
+        Depeweg, Hernandez-Lobato, Doshi-Velez and Udluft, Decomposition of Uncertainty in Bayesian Deep Learning for
+        Efficient and Risk-sensitive Learning, ICML 2018, equation 3.
+        """
+        self._check_several()
+        p, entropies = np.array([one.predict_proba(X) for one in self.estimators_]), self._target.entropies
+        return np.maximum(entropies(p.mean(axis=0)) - np.mean([entropies(own) for own in p], axis=0), 0.0)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy of `predict`; of a multilabel target, of whole rows.

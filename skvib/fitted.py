@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -36,9 +36,10 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
-    n_bins = 0
+    n_bins, n_estimators = 0, 1
     categorical_features: Any = "from_dtype"
     _columns: dict | None = None
+    _members: tuple | list = ()
     _ramp_columns, _ramp_edges = np.zeros(0, dtype=np.int64), np.zeros((0, 1))
     _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
 
@@ -48,32 +49,54 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """What y is, a Target of skvib.targets, from the fitted attributes."""
 
     @property
+    def estimators_(self) -> list[Self]:
+        """The fitted networks of an ensemble, plain estimators; of a single one, itself."""
+        check_is_fitted(self)
+        return list(self._members) or [self]
+
+    @property
     def network_(self) -> VIBNetwork:
-        """The fitted torch module, in eval mode and float32; it takes X as (1, n_samples, n_features)."""
+        """The fitted torch module, in eval mode and float32; it takes X as (1, n_samples, n_features).
+
+        It is a stack of `n_estimators` networks.
+        """
         check_is_fitted(self)
         return self._network(torch.float32)
 
     def _network(self, dtype, device="cpu"):
         """The network rebuilt from its weights; kept outside `__dict__`, which predict must not change."""
-        weights, networks = _NETWORKS.get(self, (None, None))
-        if weights is not self._weights:
+        state, networks = _NETWORKS.get(self, (None, None))
+        if state is not (self._members or self._weights):
             networks = {}
-            _NETWORKS[self] = self._weights, networks
+            _NETWORKS[self] = self._members or self._weights, networks
         if (dtype, device) not in networks:
-            network = self._bare_network()
-            WeightMatrix(network).fill(torch.from_numpy(self._weights.copy()), self._layout)
-            network.requires_grad_(False).zero_grad(set_to_none=True)
+            network = self._trained_network()
             network.in_dtype(dtype)
             network.fold_standardization(*map(torch.from_numpy, (self._x_mean.copy(), self._x_scale.copy())))
             networks[dtype, device] = network.to(device).eval()
             network.is_in_range = dtype != torch.float32 or self._fits_float32()
         return networks[dtype, device]
 
+    def _trained_network(self):
+        """The network of standardised rows, in float32, with its weights."""
+        network = self._bare_network()
+        stored = [(torch.from_numpy(one._weights.copy()), one._layout) for one in self._members or [self]]
+        WeightMatrix(network).fill(stored)
+        network.requires_grad_(False).zero_grad(set_to_none=True)
+        return network
+
+    def _check_several(self):
+        check_is_fitted(self)
+        if not self._members:
+            raise ValueError(f"{type(self).__name__} is a single network: fit it with n_estimators=5, or more.")
+
     def _bare_network(self):
         """A network of this shape, in float32, whatever its weights."""
-        modules = None if self._encoder is None else [self._encoder]
-        edges = self._edges()
-        return VIBNetwork(Architecture(**self._architecture), (self._n_features_out,), modules, edges=edges and [edges])
+        members, edges = self._members or [self], self._edges()
+        modules = None if self._encoder is None else [one._encoder for one in members]
+        latent_dims = [one._n_features_out for one in members]
+        edges = edges and [edges] * len(members)
+        return VIBNetwork(Architecture(**self._architecture), latent_dims, modules, edges=edges)
 
     def _edges(self):
         """Where ramps of the standardised columns lie, or None."""
@@ -128,18 +151,21 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return arrays
 
     def _map_draws(self, X, function, dtype=None):
-        """`function(xp, likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z."""
+        """`function(xp, likelihood, eta)` for all rows, eta (S, n, n_parameters) over the fixed draws of z.
+
+        Those of an ensemble follow one another.
+        """
 
         def decode(xp, network, posterior):
             eta = network.head.predictive(xp, posterior, self._points(network))
-            return function(xp, network.likelihood, eta[0])
+            return function(xp, network.likelihood, _all_draws(xp, eta))
 
         return self._map_rows(X, decode, dtype)
 
     def _points(self, network):
         mean = network.center
-        points = quasi_normal(self.n_predict_draws, self._n_features_out)
-        return points.to(mean).unsqueeze(0)
+        points = quasi_normal(self.n_predict_draws, max(network.bottleneck.latent_dims))
+        return points.to(mean).expand(network.n_networks, -1, -1)
 
     def encode(self, X: MatrixLike) -> tuple[np.ndarray, np.ndarray]:
         """The posterior q(z|x) = N(mu, diag(sigma^2)) of each row.
@@ -154,7 +180,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         mu, sigma : ndarray of shape (n_samples, latent_dim)
             Mean and standard deviation of the code, in the dtype of X.
         """
-        return self._map_rows(X, lambda xp, network, posterior: (posterior.mu[0], posterior.sigma[0]))
+        return self._map_rows(X, lambda xp, network, posterior: tuple(_side_by_side(xp, part) for part in posterior))
 
     def transform(self, X: MatrixLike) -> np.ndarray:
         """The mean code of each row.
@@ -169,7 +195,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         mu : ndarray of shape (n_samples, latent_dim)
             Mean of q(z|x), in the dtype of X.
         """
-        return self._map_rows(X, lambda xp, network, posterior: posterior.mu[0])
+        return self._map_rows(X, lambda xp, network, posterior: _side_by_side(xp, posterior.mu))
 
     def sample_latent(
         self, X: MatrixLike, n_samples: int = 1, random_state: int | np.random.RandomState | None = 0
@@ -207,7 +233,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0].sum(-1))
+        return self._map_rows(X, lambda *parts: _latent_rates(*parts).sum(-1))
 
     def latent_rate_samples(self, X: MatrixLike) -> np.ndarray:
         """The rate of each row by latent dimension; they add up to `rate_samples`.
@@ -222,7 +248,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples, latent_dim)
             In nats.
         """
-        return self._map_rows(X, lambda xp, network, posterior: network.prior.predictive(xp, posterior)[0])
+        return self._map_rows(X, _latent_rates)
 
     def score_samples(self, X: MatrixLike) -> np.ndarray:
         """An inlier score, minus the rate of each row, which Pipelines forward.
@@ -263,10 +289,10 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         for chunk in chunks:
             stop = start + (len(chunk[0]) if isinstance(chunk, torch.Tensor) else chunk[0].shape[0])
             targets = target.tensor(target.encode(y[start:stop]), points.numpy(force=True).dtype)
-            targets = targets.unsqueeze(0).to(points.device)
-            parts.append(network.log_likelihood(chunk, targets, points)[0])
+            targets = targets.to(points.device).expand(network.n_networks, *targets.shape)
+            parts.append(torch.logsumexp(network.log_likelihood(chunk, targets, points), 0))
             start = stop
-        log_likelihoods = torch.cat(parts).cpu().double().numpy() - target.units
+        log_likelihoods = torch.cat(parts).cpu().double().numpy() - target.units - np.log(network.n_networks)
         _check_finite(log_likelihoods, "X or y", points.numpy(force=True).dtype)
         return log_likelihoods
 
@@ -300,6 +326,10 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "
                 f"{len(targets)} targets."
             )
+        if self._members:
+            codes = np.split(z, len(self._members), axis=-1)
+            log_q = [one.log_likelihood_latent(code, y) for one, code in zip(self._members, codes, strict=True)]
+            return np.logaddexp.reduce(log_q) - np.log(len(log_q))
         network = self._network_for(z)
         z = z.astype(network.center.numpy(force=True).dtype, copy=False)
         y = target.tensor(targets, z.dtype).to(network.center.device)
@@ -341,6 +371,24 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def n_active_(self) -> int:
         """Latent dimensions that carry more than 0.01 nats."""
         return int(np.sum(self.latent_rates_ > 0.01))
+
+
+def _side_by_side(xp, part):
+    """What each network says of rows, (M, n, k), as (n, M k)."""
+    return xp.permute(part, (1, 0, 2)).reshape(part.shape[1], -1)
+
+
+def _all_draws(xp, eta):
+    """Draws (M, S, n, n_parameters) of all networks as (M S, n, n_parameters); parameters stay first in memory."""
+    if len(eta) == 1:
+        return eta[0]
+    n_networks, n_draws, n_rows, n_parameters = eta.shape
+    flat = xp.permute(eta, (3, 0, 1, 2)).reshape(n_parameters, n_networks * n_draws, n_rows)
+    return xp.permute(flat, (1, 2, 0))
+
+
+def _latent_rates(xp, network, posterior):
+    return _side_by_side(xp, network.prior.predictive(xp, posterior))
 
 
 def _check_finite(array, what, dtype):

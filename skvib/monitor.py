@@ -36,11 +36,11 @@ def fit_monitor(estimator, X, y, sample_weight):
 class FitMonitor:
     """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent.
 
-    `model` is the working copy of the estimator, set before it trains.
+    `model` is the working copy of the estimator, set before it trains. Of an ensemble it reports the first member.
     """
 
     def __init__(self, estimator, X, y, sample_weight):
-        self.estimator, self.model = estimator, None
+        self.estimator, self.model, self.member, self.stopped_at = estimator, None, None, None
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.data = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.started = self.printed = time.monotonic()
@@ -48,6 +48,13 @@ class FitMonitor:
         if getattr(estimator, "_skl_callbacks", None):
             self.context = estimator._init_callback_context(max_subtasks=estimator.max_iter)
             self.context.call_on_fit_task_begin(**self.data)
+
+    def of_member(self, k, member):
+        """The monitor of a network of an ensemble; but for the first, they stop where that was told to."""
+        if k:
+            return Follower(self)
+        self.member = member
+        return self
 
     def begin_epoch(self):
         if self.context is not None:
@@ -60,9 +67,12 @@ class FitMonitor:
             self._print(history)
         if self.context is None:
             return False
-        return self.epoch_context.call_on_fit_task_end(
+        stops = self.epoch_context.call_on_fit_task_end(
             **self.data, reconstruction_attributes=lambda: self._snapshot(history, weights())
         )
+        if stops:
+            self.stopped_at = len(history["loss"])
+        return stops
 
     def end_fit(self):
         if self.context is not None:
@@ -71,7 +81,7 @@ class FitMonitor:
             )
 
     def _snapshot(self, history, weights):
-        model = copy.copy(self.model)
+        model = copy.copy(self.member)
         model._weights, model.n_iter_ = weights.numpy(), len(history["loss"])
         model._set_history(history, None)
         return copy.deepcopy(_fitted(model))
@@ -89,6 +99,19 @@ class FitMonitor:
         )
 
 
+class Follower:
+    """Watches a network that stops where another one was told to."""
+
+    def __init__(self, leader):
+        self.leader = leader
+
+    def begin_epoch(self):
+        """Nothing to report."""
+
+    def end_epoch(self, history, weights):
+        return self.leader.stopped_at is not None and len(history["loss"]) >= self.leader.stopped_at
+
+
 def _fitted(model):
     """What a fit sets: everything but parameters and callbacks."""
     parameters = model.get_params(deep=False)
@@ -103,11 +126,16 @@ def silent_codes_allowed():
         yield
 
 
-def warn_of_training(model, training, settings, entropy):
-    """Say what went wrong, and the mend; nothing about a code that collapses inside a path."""
+def warn_of_training(model, trainings, settings, entropy):
+    """Say what went wrong, and the mend; nothing about a code that collapses inside a path.
+
+    The networks of an ensemble are judged by their means, since each of them trains for itself.
+    """
+    failed = [training for training in trainings if training.reason in ("diverged", "interrupted")]
+    training = [*failed, *trainings][0]
     kept = f"the weights of epoch {training.best_epoch} are kept"
-    loss = model.distortion_ + model.beta * model.rate_
-    message = None
+    losses = [one.distortion_ + one.beta * one.rate_ for one in model.estimators_]
+    loss, message = sum(losses) / len(losses), None
     if training.reason == "diverged":
         message = (
             f"Training diverged in epoch {training.n_epochs}; {kept}. Lower learning_rate_init "

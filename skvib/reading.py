@@ -11,7 +11,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 
 from skvib.checks import check_total
 from skvib.frames import categorical_columns, column_types, encoded, has_gaps, learned_columns, parted
-from skvib.nn.layers import SparseRows
+from skvib.nn.layers import SharedRows, SparseRows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
 
@@ -148,6 +148,25 @@ def standardized_inputs(X, rows, mean, scale):
     return inputs
 
 
+def inputs_of(sets, mean, scale):
+    """Standardised inputs of each of several WeightedRows; what more than two of one X have is stored once.
+
+    Two are the rows that a network trains on and those that it holds out, which have nothing in common.
+    """
+    of_X = {}
+    for rows in sets:
+        of_X.setdefault(id(rows.X), []).append(rows.rows)
+    wholes = {key: np.unique(np.concatenate(rows)) for key, rows in of_X.items() if len(rows) > 2}
+    stored = {id(rows.X): rows.X for rows in sets if id(rows.X) in wholes}
+    stored = {key: standardized_inputs(X, wholes[key], mean, scale) for key, X in stored.items()}
+    return [
+        SharedRows(stored[id(X)], torch.from_numpy(np.searchsorted(wholes[id(X)], rows)))
+        if id(X) in stored
+        else standardized_inputs(X, rows, mean, scale)
+        for X, rows in ((one.X, one.rows) for one in sets)
+    ]
+
+
 def sparse_rows(X, mean, scale, dtype, is_far):
     """(X - mean) / scale as SparseRows.
 
@@ -183,7 +202,8 @@ def chunks_of(X, network, n_points, x_mean, x_scale):
         rows = X[start : start + size]
         rows = rows.toarray() if sparse.issparse(rows) and not is_sparse else rows
         if is_sparse:
-            yield [sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)]
+            shared = sparse_rows(rows, mean, np.ones_like(mean), mean.dtype, is_far).to(network.center.device)
+            yield [shared] * network.n_networks
         else:
             rows = np.require(rows, mean.dtype, requirements=["C", "W"])
             yield torch.from_numpy(rows).unsqueeze(0).to(network.center.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Literal, Self, overload
 
@@ -13,13 +12,10 @@ from sklearn.base import RegressorMixin
 from torch import nn
 
 from skvib.base import BaseVIB
+from skvib.mixtures import mixture_information, mixture_quantiles
 from skvib.private import StrOptions, fit_context
 from skvib.targets import Numbers
 from skvib.typing import MatrixLike
-
-MAX_STEPS, EPSILON = 200, float(np.finfo(np.float64).eps)
-SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
-INVERSE_ROOT_2, INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0), 1.0 / math.sqrt(2.0 * math.pi)
 
 
 class VIBRegressor(RegressorMixin, BaseVIB):
@@ -47,6 +43,9 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         copied, never changed. Dropout and BatchNorm in training mode are refused.
     noise : {"homoscedastic", "heteroscedastic"}, default="heteroscedastic"
         Whether the learned noise of q(y|z) is a constant of each output or a function of z.
+    n_estimators : int, default=1
+        Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
+        predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
     n_train_draws : int, default=2
         Draws of z for each row and step; of two, one is the other's mirror image, so that their errors cancel.
     n_predict_draws : int, default=16
@@ -127,6 +126,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         The rate of each latent dimension, nats.
     n_active_ : int
         Dimensions above 0.01 nats.
+    estimators_ : list
+        The networks of an ensemble, plain fitted estimators; of a single one, itself.
     network_ : skvib.nn.network.VIBNetwork
         The fitted torch module, in eval mode.
 
@@ -140,10 +141,15 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     Rows are a weighted set: equal rows are merged, so weight k is k copies and the order of the rows
     does not matter.
 
+    An ensemble is one code, that of all its networks side by side, and a decoder that averages what they say [2]_:
+    `rate_` is the sum of their rates and `distortion_` that of the average, while `history_` holds the means of theirs.
+
     References
     ----------
     .. [1] Alemi, Fischer, Dillon and Murphy, "Deep Variational Information Bottleneck", ICLR 2017,
        equation 17.
+    .. [2] Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
+       Ensembles", NeurIPS 2017.
 
     Examples
     --------
@@ -174,6 +180,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         decoder_hidden_layer_sizes: int | ArrayLike = (),
         encoder: nn.Module | Callable[[], nn.Module] | None = None,
         noise: Literal["homoscedastic", "heteroscedastic"] = "heteroscedastic",
+        n_estimators: int = 1,
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
         standardize: bool = True,
@@ -203,6 +210,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.encoder = encoder
         self.noise = noise
+        self.n_estimators = n_estimators
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
         self.standardize = standardize
@@ -308,7 +316,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             target = self._target
             if quantiles is None and not return_std:
                 return target.unscaled(likelihood.predictive(xp, eta), target.mean)
-            means, scales = torch.broadcast_tensors(*(part.cpu().double() for part in likelihood.moments(xp, eta)))
+            means, scales = self._components(xp, likelihood, eta)
             if quantiles is not None:
                 return target.unscaled(mixture_quantiles(means, scales, quantiles), target.mean)
             std = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
@@ -316,47 +324,42 @@ class VIBRegressor(RegressorMixin, BaseVIB):
 
         return self._map_draws(X, summarize, np.float64)
 
+    def _components(self, xp, likelihood, eta):
+        """Means and standard deviations of q(y|z) at all draws, (S, n, n_outputs), float64."""
+        by_network = eta.reshape(len(self.estimators_), -1, eta.shape[-1])
+        parts = (part.cpu().double() for part in likelihood.moments(xp, by_network))
+        return [part.reshape(*eta.shape[:2], -1) for part in torch.broadcast_tensors(*parts)]
 
-def mixture_quantiles(means, scales, quantiles):
-    """Quantiles (n, n_outputs, Q) of an equal mixture of normals, tensors (S, n, n_outputs), by Newton's method.
+    def disagreement_samples(self, X: MatrixLike) -> np.ndarray:
+        """How far the networks of an ensemble disagree on each row: the mutual information of target and network.
 
-    A quantile lies between the smallest and the largest of the components' own. A step that would leave this bracket,
-    which every step narrows, or that is over half as long as the one before, halves the bracket instead; what has
-    converged is left alone.
-    """
-    levels = torch.from_numpy(np.array(quantiles, dtype=np.float64)).to(means.dtype)
-    shape = (*means.shape[1:], len(levels))
-    own = torch.special.ndtri(levels)
-    first = torch.addcmul(means[..., None], scales[..., None], own)
-    low, high = first.amin(0).flatten(), first.amax(0).flatten()
-    spread = (means.var(0, correction=0) + scales.square().mean(0)).sqrt()
-    found = (means.mean(0)[..., None] + spread[..., None] * own).flatten().clamp(low, high)
-    last_step = high - low
-    # the components last, side by side
-    means, scales = (part.flatten(1).T.contiguous() for part in (means, scales))
-    narrowest = scales.amin(1)
-    levels = levels.expand(shape).flatten()
-    # the tail beyond a quantile keeps its digits where the mass before it is nearly 1
-    side = torch.where(levels < 0.5, -1.0, 1.0).to(levels)
-    tail = torch.minimum(levels, 1.0 - levels)
-    of_output = torch.arange(len(means), device="cpu").repeat_interleave(shape[-1])
-    left = torch.arange(len(found), device="cpu")
-    for _ in range(MAX_STEPS):
-        x, outputs, sign = found[left], of_output[left], side[left]
-        s = scales[outputs]
-        errors = (x[:, None] - means[outputs]).div_(s)
-        density = (errors * errors).mul_(-0.5).exp_().div_(s).mean(1).mul_(INVERSE_ROOT_2PI)
-        beyond = errors.mul_(INVERSE_ROOT_2 * sign[:, None]).erfc_().mean(1).mul_(0.5)
-        excess = sign * (tail[left] - beyond)
-        below, above = torch.where(excess < 0, x, low[left]), torch.where(excess < 0, high[left], x)
-        low[left], high[left] = below, above
-        step = x - excess / density
-        inside = (step >= below) & (step <= above) & ((step - x).abs() <= 0.5 * last_step[left])
-        step = torch.where(inside, step, 0.5 * (below + above))
-        found[left], last_step[left] = step, (step - x).abs()
-        is_short = inside & (last_step[left] <= SHORT_STEP * narrowest[outputs])
-        is_closed = above - below <= 4.0 * EPSILON * torch.maximum(below.abs(), above.abs())
-        left = left[~(is_short | is_closed)]
-        if not len(left):
-            break
-    return found.view(shape)
+        It is what more training rows could settle, estimated at quasi-random draws of the target, and large far from
+        them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+
+        Returns
+        -------
+        disagreement : ndarray of shape (n_samples,)
+            In nats, from 0 to log(n_estimators).
+
+        Raises
+        ------
+        ValueError
+            If there is a single network.
+
+        References
+        ----------
+        Depeweg, Hernandez-Lobato, Doshi-Velez and Udluft, Decomposition of Uncertainty in Bayesian Deep Learning for
+        Efficient and Risk-sensitive Learning, ICML 2018, equation 3.
+        """
+        self._check_several()
+        n_networks = len(self.estimators_)
+
+        def disagreement(xp, likelihood, eta):
+            return mixture_information(*self._components(xp, likelihood, eta), n_networks)
+
+        return self._map_draws(X, disagreement, np.float64)

@@ -16,10 +16,10 @@ from skvib.nn.problem import SCHEDULES, Settings, check_memory
 from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
-MAX_EPOCHS, MAX_DRAWS, MAX_BINS = 2**31 - 1, 10**6, 255
+MAX_EPOCHS, MAX_DRAWS, MAX_BINS, MAX_ESTIMATORS = 2**31 - 1, 10**6, 255, 10**4
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
-SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins")
+SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
 CONSTRAINTS = {
     "beta": [Interval(Real, 0, LARGEST, closed="both")],
     "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
@@ -27,6 +27,7 @@ CONSTRAINTS = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "encoder": [callable, None],
+    "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
     "standardize": ["boolean"],

@@ -104,6 +104,10 @@ class Classes(Target):
     def present(self, y):
         """The classes that y holds."""
 
+    @abstractmethod
+    def entropies(self, p):
+        """Of predicted probabilities (n, n_outputs), (n,), nats."""
+
     def check(self, y, classes, is_incremental):
         check_classification_targets(y)
         is_indicator = type_of_target(y, input_name="y") == "multilabel-indicator" and y.ndim == 2
@@ -132,6 +136,9 @@ class Labels(Classes):
 
     def present(self, y):
         return np.unique(y)
+
+    def entropies(self, p):
+        return _entropies_of(p).sum(axis=1)
 
     def encode(self, y):
         y = column_or_1d(y, warn=True)
@@ -185,6 +192,9 @@ class Indicators(Classes):
     def present(self, y):
         return np.arange(y.shape[1])
 
+    def entropies(self, p):
+        return (_entropies_of(p) + _entropies_of(1.0 - p)).sum(axis=1)
+
     def encode(self, y):
         if y.ndim != 2 or y.shape[1] != len(self.classes):
             raise ValueError(f"y must be an indicator with {len(self.classes)} columns.")
@@ -206,8 +216,12 @@ class Indicators(Classes):
         return _entropy_of(np.concatenate([p, 1.0 - p]))
 
 
+def _entropies_of(p):
+    return -p * np.log(np.where(p > 0, p, 1.0))
+
+
 def _entropy_of(p):
-    entropy = -np.sum(p * np.log(np.where(p > 0, p, 1.0)))
+    entropy = np.sum(_entropies_of(p))
     return float(entropy) if entropy > 0 else None
 
 

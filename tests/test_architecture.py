@@ -13,7 +13,8 @@ ROOT = Path(skvib.__file__).parent
 ALLOWED = {
     "__init__": {"classifier", "displays", "information", "model_selection", "regressor"},
     "classifier": {"base", "private", "rows", "targets", "typing"},
-    "regressor": {"base", "private", "targets", "typing"},
+    "regressor": {"base", "mixtures", "private", "targets", "typing"},
+    "mixtures": {"nn.network"},
     "model_selection.__init__": {
         "model_selection.choice",
         "model_selection.path",
@@ -82,6 +83,7 @@ ALLOWED = {
         "holdout",
         "monitor",
         "nn.encoders",
+        "nn.evaluation",
         "nn.problem",
         "nn.rows",
         "nn.trainer",
@@ -118,11 +120,11 @@ ALLOWED = {
     "nn.stopping": {"nn.problem", "nn.progress", "nn.stack"},
     "nn.optimizer": {"nn.batches", "nn.problem", "nn.rows", "nn.stack"},
     "nn.stack": {"nn.betas", "nn.layers", "nn.network", "nn.problem", "nn.progress", "nn.weights"},
-    "nn.evaluation": {"nn.batches", "nn.network", "nn.posteriors", "nn.problem", "nn.rows"},
+    "nn.evaluation": {"nn.batches", "nn.heads", "nn.network", "nn.posteriors", "nn.problem", "nn.rows"},
     "nn.batches": {"nn.betas", "nn.layers", "nn.problem", "nn.rows"},
     "nn.betas": {"nn.layers", "nn.network", "nn.weights"},
     "nn.progress": {"nn.prices", "nn.priors", "nn.problem"},
-    "nn.problem": {"nn.network", "nn.ramps", "nn.rows", "nn.weights"},
+    "nn.problem": {"nn.layers", "nn.network", "nn.ramps", "nn.rows", "nn.weights"},
     "nn.objective": {"nn.network", "nn.posteriors", "nn.rows"},
     "nn.weights": {"nn.network", "nn.parts"},
     "nn.network": {

@@ -58,6 +58,7 @@ OTHER_PROBLEMS = {
     "n_steps": 3,
     "penalty": 0.5,
     "any_seed": True,
+    "member": 1,
     "validation": make_rows(3),
     "edges": Edges((1,), torch.zeros(1, 2), torch.ones(1, 2)),
     "encoder": linear(1),

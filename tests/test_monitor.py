@@ -18,7 +18,7 @@ def said(reason="max_iter", *, stop_on=None, entropy=1.0, rate=0.5, distortion=0
     training = SimpleNamespace(reason=reason, n_epochs=7, best_epoch=5, betas=betas)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_training(model, training, SimpleNamespace(stop_on=stop_on), entropy)
+        warn_of_training(model, [training], SimpleNamespace(stop_on=stop_on), entropy)
     assert all(warning.category is ConvergenceWarning for warning in caught)
     return str(caught[0].message) if caught else None
 

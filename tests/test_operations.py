@@ -61,6 +61,7 @@ class NumPy:
         return special.logsumexp(a, axis)
 
     matmul, permute, concatenate = map(staticmethod, (np.matmul, np.transpose, np.concatenate))
+    broadcast_to = staticmethod(np.broadcast_to)
     clip, where = map(staticmethod, (np.clip, np.where))
     exp, log, tanh = map(staticmethod, (np.exp, np.log, np.tanh))
 
@@ -108,6 +109,7 @@ def test_numpy_predicts_what_torch_does(activation, likelihood, decoder):
     "model",
     [
         VIBClassifier(**SMALL),
+        VIBClassifier(**SMALL, n_estimators=2),
         VIBRegressor(**SMALL, **PLAIN),
         VIBRegressor(**SMALL, **PLAIN, noise="homoscedastic", decoder_hidden_layer_sizes=(8,)),
     ],
@@ -117,12 +119,14 @@ def test_numpy_predicts_what_a_fitted_estimator_does(model):
     model.fit(X, y)
     network, x = model.network_, X.astype(np.float32)[None]
     posterior = network.predictive(NUMPY, x)
-    np.testing.assert_allclose(posterior.mu[0], model.transform(X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.hstack(posterior.mu), model.transform(X), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(
-        network.prior.predictive(NUMPY, posterior)[0].sum(-1), model.rate_samples(X), rtol=1e-4, atol=1e-4
+        network.prior.predictive(NUMPY, posterior).sum((0, 2)), model.rate_samples(X), rtol=1e-4, atol=1e-4
     )
-    points = quasi_normal(model.n_predict_draws, SMALL["latent_dim"]).float().numpy()[None]
-    predicted = network.likelihood.predictive(NUMPY, network.head.predictive(NUMPY, posterior, points)[0])
+    points = quasi_normal(model.n_predict_draws, SMALL["latent_dim"]).float().numpy()
+    points = np.repeat(points[None], network.n_networks, axis=0)
+    eta = network.head.predictive(NUMPY, posterior, points)
+    predicted = np.mean([network.likelihood.predictive(NUMPY, of_network) for of_network in eta], axis=0)
     if isinstance(model, VIBClassifier):
         np.testing.assert_allclose(predicted, model.predict_proba(X), atol=1e-5)
     else:

@@ -10,7 +10,7 @@ from sklearn.datasets import make_regression
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from skvib import VIBRegressor
-from skvib.regressor import mixture_quantiles
+from skvib.mixtures import mixture_quantiles
 
 FAST = MEDIUM | {"max_iter": 60}
 

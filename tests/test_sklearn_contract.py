@@ -40,6 +40,8 @@ SMALL = {"max_iter": 5, "hidden_layer_sizes": (16,), "latent_dim": 4, "random_st
 ESTIMATORS = [
     VIBClassifier(),
     VIBRegressor(),
+    VIBClassifier(**SMALL | {"max_iter": 30}, n_estimators=2),
+    VIBRegressor(**SMALL | {"max_iter": 30}, n_estimators=2),
     BetaSearchCV(VIBClassifier(**SMALL), cv=2),
     BetaSearchCV(VIBRegressor(**SMALL), {"beta": [1e-3, 1e-1]}, cv=2),
     BetaSearchCV(make_pipeline(StandardScaler(), VIBClassifier(**SMALL)), {"vibclassifier__beta": [1e-3, 1e-1]}, cv=2),

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 import torch
 from torch import nn
 
-from skvib.nn.layers import SparseRows
+from skvib.nn.layers import SharedRows, SparseRows
 from skvib.nn.problem import Training
 from skvib.nn.ramps import Edges
 from skvib.nn.trainer import train
@@ -81,6 +81,8 @@ def stored_once(problem, stored):
 
 
 def _interned(part, stored):
+    if isinstance(part, SharedRows):
+        return SharedRows(_interned(part.whole, stored), _interned(part.index, stored))
     tensors = list(vars(part).values()) if isinstance(part, SparseRows) else [part]
     digest = hashlib.blake2b()
     for tensor in tensors:
@@ -104,6 +106,8 @@ def _identity(value):
         return tuple((key, _identity(part)) for key, part in value.items())
     if isinstance(value, torch.Tensor | SparseRows):
         return id(value)
+    if isinstance(value, SharedRows):
+        return id(value.whole), id(value.index)
     return _content(value) if isinstance(value, nn.Module) else value
 
 

@@ -227,12 +227,12 @@ class BetaPath:
 
     def __init__(self, estimator: BaseVIB | Pipeline, trained: OverBetas, rows: tuple, held_out: bool) -> None:
         self._estimator, self._method = estimator, trained.method
-        self._problem, self._settings = replace(trained.problem, monitors=()), trained.settings
-        self._trainings = trained.trainings
+        self._problems = [replace(problem, monitors=()) for problem in trained.problems]
+        self._settings, self._trainings = trained.settings, trained.trainings
         self.betas = np.array(trained.betas)
         models = [self._fitted(beta)[1] for beta in self.betas]
-        for model, training in zip(models[1:], self._trainings[1:], strict=False):
-            warn_of_training(model, training, self._settings, entropy=None)
+        for model, *trainings in zip(models[1:], *(own[1:] for own in self._trainings), strict=False):
+            warn_of_training(model, trainings, self._settings, entropy=None)
         self.rate = np.array([model.rate_ for model in models])
         self.distortion = np.array([model.distortion_ for model in models])
         self.latent_rates = np.array([model.latent_rates_ for model in models])
@@ -247,6 +247,11 @@ class BetaPath:
         likelihoods = [weighted_mean(model.log_likelihood_samples(X, y), weights) for model in models]
         self.log_likelihoods, self.log_likelihoods_se = values_and_errors(likelihoods)
         self.scores = np.array([model.score(X, y, weights) for model in models])
+
+    def __setstate__(self, state):
+        if "_problem" in state:  # as 0.1 pickled it
+            state = {**state, "_problems": [state.pop("_problem")], "_trainings": [state["_trainings"]]}
+        vars(self).update(state)
 
     def __repr__(self):
         low, high = self.betas[[0, -1]]
@@ -306,7 +311,8 @@ class BetaPath:
         _, vib = _split(estimator)
         beta = self._known(beta)
         vib.set_params(beta=beta)
-        vib._take(self._training_at(beta), continues=False, keeps_state=vib.warm_start)
+        trainings = [self._training_at(beta, *own) for own in zip(self._problems, self._trainings, strict=True)]
+        vib._take(vib.estimators_, trainings, self._problems[0], keeps_state=vib.warm_start)
         return estimator, vib
 
     def _known(self, beta):
@@ -321,13 +327,13 @@ class BetaPath:
             raise ValueError(f"beta must be from {low:g} to {high:g}, the range of this path; got {beta}.")
         return float(beta)
 
-    def _training_at(self, beta):
-        known = training_at(self._trainings, beta)
+    def _training_at(self, beta, problem, trainings):
+        known = training_at(trainings, beta)
         if known is not None:
             return known
-        (training,) = self._trainings
+        (training,) = trainings
         nearest = training.at(min(training.betas, key=lambda other: abs(math.log(other / beta))))
-        fit = fit_at(replace(self._problem, betas=training.betas), self._settings, training.state, beta)
+        fit = fit_at(replace(problem, betas=training.betas), self._settings, training.state, beta)
         fit = fit._replace(history=nearest.fits[0].history)
         return replace(nearest, fits=(fit,), state=nearest.state._replace(weights=fit.weights))
 

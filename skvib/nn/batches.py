@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skvib.nn.betas import Betas
-from skvib.nn.layers import Inputs
+from skvib.nn.layers import Inputs, SharedRows
 from skvib.nn.problem import Problem
 from skvib.nn.rows import Batch, MemberRows, Rows
 
@@ -26,7 +26,8 @@ class Pool:
 
         def on_device(part: Any) -> Any:
             if id(part) not in stored:
-                stored[id(part)] = part.to(device)
+                is_shared = isinstance(part, SharedRows)
+                stored[id(part)] = SharedRows(*map(on_device, vars(part).values())) if is_shared else part.to(device)
             return stored[id(part)]
 
         self.members = [rows.map(on_device) for rows in members]

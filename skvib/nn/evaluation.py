@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from skvib.nn.batches import Pool, pad, stacked
+from skvib.nn.heads import repeat_rows
 from skvib.nn.network import VIBNetwork, quasi_normal
 from skvib.nn.posteriors import Code
 from skvib.nn.problem import Problem, Settings
@@ -28,7 +30,7 @@ class Evaluation:
         self.validation = Pool(validation, settings.device) if validation else None
         n_draws = settings.n_predict_draws
         self.points = self._points(problems, n_draws)
-        self.few_points = self._points(problems, min(n_draws, max(4, N_DRAWS // problems[0].n_steps)))
+        self.few_points = self._points(problems, _few(n_draws, problems[0]))
 
     def _points(self, problems: Sequence[Problem], n_draws: int) -> Tensor:
         """So many draws of each network's code, (M, n_draws, latent_dim)."""
@@ -67,6 +69,31 @@ class Evaluation:
                 distortions[name] = distortions[name] + (share * values).sum(1)
                 shares[name] = shares[name] + share.sum(1)
         return {name: total / shares[name] for name, total in distortions.items()}, rates / weights.unsqueeze(-1)
+
+
+def joint_distortion(network: VIBNetwork, problem: Problem, n_draws: int) -> float:
+    """Weighted mean over the problem's training rows of -log of the mean over networks m of q_m(y|z_m), nats.
+
+    It is that of the one code that all their codes are, and of a decoder that averages what they say.
+    """
+    dims, weights = network.bottleneck.latent_dims, problem.rows.share(TARGET)[: problem.n_evaluated]
+    points = quasi_normal(_few(n_draws, problem), sum(dims)).to(weights)
+    n_draws, points = len(points), points.view(len(points), len(dims), -1).transpose(0, 1)
+    generators, total = [torch.Generator().manual_seed(problem.seed_of(0))] * len(dims), 0.0
+    for chunk, (count,) in Pool([problem.rows], "cpu").chunks(problem.n_evaluated):
+        posterior = network(chunk.inputs if isinstance(chunk.inputs, Tensor) else [*chunk.inputs] * len(dims))
+        signs = _signs([count] * len(dims), dims, generators, points)
+        z = posterior.sample(points.unsqueeze(2) * signs.unsqueeze(1))
+        y = repeat_rows(chunk.targets[TARGET].expand(len(dims), *chunk.targets[TARGET].shape[1:]), n_draws)
+        values, _ = network.likelihood.record(network.decode(z.flatten(1, 2)), y)
+        joint = math.log(len(dims)) - torch.logsumexp(-values, 0)
+        total += float((chunk.share(TARGET)[0] * joint.view(n_draws, count).mean(0)).sum())
+    return total / float(weights.sum())
+
+
+def _few(n_draws: int, problem: Problem) -> int:
+    """Draws of each row of so many, where their mean counts."""
+    return min(n_draws, max(4, N_DRAWS // problem.n_steps))
 
 
 def _signs(

@@ -124,6 +124,22 @@ class SparseRows:
         out.index_add_(0, self.columns, self.values[:, None] * grad[rows])
 
 
+@dataclass(frozen=True)
+class SharedRows:
+    """Rows `index` of inputs that several networks share; only what is selected of them is copied."""
+
+    whole: Tensor | SparseRows
+    index: Tensor
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.whole.dtype
+
+    def index_select(self, dim: int, rows: Tensor) -> Tensor | SparseRows:
+        """Rows `rows`; `dim` is 0, as for a dense tensor."""
+        return self.whole.index_select(dim, self.index[rows])
+
+
 Inputs = Tensor | Sequence[SparseRows]
 InputGradient = Tensor | Any  # None where it was not asked for; who asks need not look
 

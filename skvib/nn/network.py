@@ -127,11 +127,15 @@ class VIBNetwork(Part):
         return self.predictive(TORCH, x)
 
     def predictive(self, xp: Operations, x: Array) -> Diagonal:
-        """The posterior of rows (M, n, n_features), or of M SparseRows, which know their center."""
+        """The posterior of rows (M, n, n_features), or (1, n, n_features) for all, or of M SparseRows, which know their
+        center.
+        """
         if self.center is not None and not isinstance(x, list):
             x = x - xp.asarray(self.center)
         if self.scale is not None:
             x = x / xp.asarray(self.scale)
+        if len(x) < self.n_networks:
+            x = xp.broadcast_to(x, (self.n_networks, *x.shape[1:]))
         return self.bottleneck.predictive(xp, self.encoder.predictive(xp, self.embedding.predictive(xp, x)))
 
     def record(self, x: Inputs) -> tuple[Diagonal, tuple[Any, Any, bool]]:
@@ -219,7 +223,8 @@ class VIBNetwork(Part):
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""
-        return (self._hidden_width if is_sparse else self._dense_width) + n_points * self._decoder_width
+        width = self._hidden_width if is_sparse else self._dense_width
+        return self.n_networks * (width + n_points * self._decoder_width)
 
 
 @lru_cache(maxsize=16)

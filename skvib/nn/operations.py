@@ -37,6 +37,8 @@ class Operations(Protocol):
 
     def permute(self, a: Array, axes: Sequence[int]) -> Array: ...
 
+    def broadcast_to(self, a: Array, shape: Sequence[int]) -> Array: ...
+
     def concatenate(self, arrays: Sequence[Array], axis: int) -> Array: ...
 
     def clip(self, a: Array, low: float, high: float) -> Array: ...
@@ -97,6 +99,7 @@ class Torch:
     matmul = staticmethod(torch.bmm)
     addcmul = staticmethod(torch.addcmul)
     permute = staticmethod(torch.permute)
+    broadcast_to = staticmethod(torch.broadcast_to)
     concatenate = staticmethod(torch.cat)
     clip = staticmethod(torch.clip)
     where = staticmethod(torch.where)

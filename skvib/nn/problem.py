@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from skvib.nn.layers import SharedRows
 from skvib.nn.network import Architecture, VIBNetwork
 from skvib.nn.ramps import Edges
 from skvib.nn.rows import TARGET, MemberRows
@@ -66,7 +67,7 @@ class State(NamedTuple):
 def restandardized(state: State, network: VIBNetwork, inputs: Change | None, outputs: Change | None) -> Tensor:
     """Weights, laid out as the state's, of which `network` is any, that say the same of what is standardised anew."""
     matrix = WeightMatrix(network)
-    matrix.fill(state.weights, state.layout)
+    matrix.fill([(state.weights, state.layout)])
     network.restandardize(_tensors(inputs), _tensors(outputs))
     own = matrix.layout_of(network.bottleneck.latent_dims[0])
     return in_layout(matrix.values[0].clone(), own, state.layout or own)
@@ -85,7 +86,8 @@ _SHARES_NOTHING = _shares(lambda value: None)
 
 
 def _kind_of_rows(rows: MemberRows) -> tuple[Any, ...]:
-    return isinstance(rows.inputs, Tensor), rows.inputs.dtype, *rows.targets, *rows.shares
+    inputs = rows.inputs.whole if isinstance(rows.inputs, SharedRows) else rows.inputs
+    return isinstance(inputs, Tensor), inputs.dtype, *rows.targets, *rows.shares
 
 
 def _layout(encoder: nn.Module | None) -> tuple[Any, ...] | None:
@@ -99,7 +101,7 @@ class Problem:
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
     coefficients. Its fits are evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says
-    that the seed was chosen by nobody.
+    that the seed was chosen by nobody, `member` which network of an ensemble it is.
 
     The networks of a stack share every field but what its `in_common` leaves out.
     """
@@ -111,6 +113,7 @@ class Problem:
     n_steps: int
     penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
+    member: int = field(default=0, metadata=_SHARES_NOTHING)
     validation: MemberRows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
     edges: Edges | None = field(default=None, metadata=_shares(lambda edges: edges and (edges[0], edges.low.shape)))
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from skvib.nn.layers import Inputs, SparseRows
+from skvib.nn.layers import Inputs, SharedRows, SparseRows
 
 X = TypeVar("X", bound=Any)
 TARGET = "y"  # the column that an estimator predicts, and the head that describes it
@@ -53,7 +53,7 @@ class Rows(NamedTuple, Generic[X]):
         return rows
 
 
-MemberRows = Rows[Tensor | SparseRows]  # those of one network
+MemberRows = Rows[Tensor | SparseRows | SharedRows]  # those of one network
 
 
 class Batch(NamedTuple):

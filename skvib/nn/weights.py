@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import groupby
 
 import torch
@@ -50,9 +51,11 @@ class WeightMatrix:
                 parameter.data = value
                 parameter.grad = grad
 
-    def fill(self, weights: Tensor, layout: Layout | None) -> None:
-        """Give the only network of the stack these weights (P,), laid out so."""
-        self.values.copy_(in_layout(weights, layout, self.layout_of(self._network.bottleneck.latent_dims[0])))
+    def fill(self, stored: Sequence[tuple[Tensor, Layout | None]]) -> None:
+        """Give networks of one latent size their weights (P,), each laid out as it says."""
+        own = self.layout_of(self._network.bottleneck.latent_dims[0])
+        for values, (weights, layout) in zip(self.values, stored, strict=True):
+            values.copy_(in_layout(weights, layout, own))
 
     def columns_of(self, latent_dim: int) -> Tensor:
         """Columns that a network of this latent size has when it is alone, in the order of its own matrix."""
