@@ -19,7 +19,7 @@ from skvib.fitted import FittedVIB
 from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
-from skvib.nn.encoders import own_module, set_buffers
+from skvib.nn.encoders import set_buffers
 from skvib.nn.evaluation import joint_distortion
 from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
 from skvib.nn.rows import TARGET, Rows
@@ -32,6 +32,7 @@ from skvib.specification import (
     CONSTRAINTS,
     architecture_of,
     check_unchanged,
+    encoder_of,
     n_bins_of,
     n_steps_of,
     settings_of,
@@ -215,10 +216,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _learn_inputs(self, rows):
         """The standardisation of the inputs, and the architecture, from the training rows alone."""
         shape = rows.X.shape[1:]
+        self._encoder = encoder_of(self, self._seed, shape)
         nothing = np.zeros(shape)
         moments = Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing)
-        self._set_x_moments(rows.moments() if self.standardize else moments)
-        self._encoder = None if self.encoder is None else own_module(self.encoder, self._seed, shape)
+        if self.standardize:
+            moments = rows.moments().of_channels() if self.encoder == "conv" else rows.moments()
+        self._set_x_moments(moments)
         self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X))
         n_ramps = self._ramp_edges[:, 1:].size
         self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, n_ramps)
@@ -290,8 +293,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             member.n_estimators, member._members, member._seed = 1, (), self._seed_of(k)
             if continues:
                 vars(member).update({name: vars(self._members[k])[name] for name in OWN})
-            elif k and self.encoder is not None:
-                member._encoder = own_module(self.encoder, member._seed, self._x_mean.shape)
+            elif k:
+                member._encoder = encoder_of(self, member._seed, self._x_mean.shape)
         return members
 
     def _problems(self, members, parts, continues, monitor):

@@ -38,9 +38,11 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Activation behind each hidden layer.
     decoder_hidden_layer_sizes : int or array-like of int, default=()
         Widths of the decoder's hidden layers; by default it is linear.
-    encoder : torch.nn.Module, callable that returns one, or None, default=None
-        Your own encoder instead of hidden layers: it maps float32 rows (n, ...) to features (n, width). It is
-        copied, never changed. Dropout and BatchNorm in training mode are refused.
+    encoder : {"conv"}, torch.nn.Module, callable that returns one, or None, default=None
+        What encodes instead of hidden layers. "conv" is a small convolutional network for images, X of shape
+        (n_samples, height, width) or (n_samples, channels, height, width). A module of yours, or a function that makes
+        one, maps float32 rows (n, ...) to features (n, width); it is copied, never changed. Dropout and BatchNorm in
+        training mode are refused.
     noise : {"homoscedastic", "heteroscedastic"}, default="heteroscedastic"
         Whether the learned noise of q(y|z) is a constant of each output or a function of z.
     n_estimators : int, default=1
@@ -52,7 +54,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Quasi-random points over which predictions average, the same for every row and call; 0 decodes
         the mean code.
     standardize : bool, default=True
-        Standardise the columns of X inside, with the training rows' weighted statistics.
+        Standardise the columns of X inside, with the training rows' weighted statistics; with ``encoder="conv"``, each
+        channel of the images.
     categorical_features : {"from_dtype"} or array-like or None, default="from_dtype"
         Columns of categories, which enter as zeros and ones; a value that was not there in training is zeros, and a gap
         is a value. "from_dtype" takes those of a data frame that hold categories or strings; else names, indices or
@@ -178,7 +181,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         hidden_layer_sizes: int | ArrayLike = (256, 256),
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu",
         decoder_hidden_layer_sizes: int | ArrayLike = (),
-        encoder: nn.Module | Callable[[], nn.Module] | None = None,
+        encoder: Literal["conv"] | nn.Module | Callable[[], nn.Module] | None = None,
         noise: Literal["homoscedastic", "heteroscedastic"] = "heteroscedastic",
         n_estimators: int = 1,
         n_train_draws: int = 2,

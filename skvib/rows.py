@@ -215,6 +215,13 @@ class Moments(NamedTuple):
         scale[varies] = np.maximum(scale[varies], farthest)
         return scale
 
+    def of_channels(self):
+        """Those of images (..., height, width) whose pixels are taken alike: each has the moments of its channel."""
+        mean = self.mean.mean(axis=(-2, -1), keepdims=True)
+        deviation = np.sqrt((self.deviation**2 + (self.mean - mean) ** 2).mean(axis=(-2, -1), keepdims=True))
+        mean, deviation, filled = (np.broadcast_to(part, self.mean.shape).copy() for part in (mean, deviation, 1.0))
+        return Moments(*_settled(mean, deviation), filled, self.weight, self.common)
+
     def merged(self, other):
         """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983).
 

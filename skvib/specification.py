@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from scipy import sparse
 
 from skvib.checks import LARGEST, checked_schedule, layer_sizes
-from skvib.nn.encoders import n_outputs_of
+from skvib.nn.convolutions import Convolutions
+from skvib.nn.encoders import n_outputs_of, own_module
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
 from skvib.nn.problem import SCHEDULES, Settings, check_memory
@@ -26,7 +28,7 @@ CONSTRAINTS = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-    "encoder": [callable, None],
+    "encoder": [StrOptions({"conv"}), callable, None],
     "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
@@ -68,6 +70,20 @@ def check_unchanged(estimator, before):
                 f"{name} changed from {value!r} to {now[name]!r}, but a fit that continues keeps its network: "
                 "restore it, or set warm_start=False and fit anew."
             )
+
+
+def encoder_of(estimator, seed, shape):
+    """The module that encodes rows of this shape, None where dense layers do."""
+    if estimator.encoder is None:
+        return None
+    if not isinstance(estimator.encoder, str):
+        return own_module(estimator.encoder, seed, shape)
+    if len(shape) not in (2, 3):
+        raise ValueError(
+            'encoder="conv" takes images, X of shape (n, height, width) or (n, channels, height, width); got rows of '
+            f"shape {tuple(shape)}. Reshape them, as X.reshape(-1, 28, 28), or leave encoder=None."
+        )
+    return own_module(partial(Convolutions, shape), seed, shape)
 
 
 def architecture_of(estimator, target, shape, module, seed, n_ramps):

@@ -94,7 +94,7 @@ ALLOWED = {
         "typing",
     },
     "fitted": {"nn.network", "nn.operations", "nn.problem", "nn.ramps", "nn.weights", "reading", "rows", "typing"},
-    "specification": {"checks", "nn.encoders", "nn.layers", "nn.network", "nn.problem", "private"},
+    "specification": {"checks", "nn.convolutions", "nn.encoders", "nn.layers", "nn.network", "nn.problem", "private"},
     "reading": {"checks", "frames", "nn.layers", "private", "rows"},
     "targets": {"checks", "rows"},
     "frames": {"rows"},
@@ -151,6 +151,7 @@ ALLOWED = {
     "nn.layers": {"nn.operations", "nn.parts"},
     "nn.rows": {"nn.layers"},
     "nn.ramps": {"nn.operations", "nn.parts"},
+    "nn.convolutions": set(),
     "nn.operations": set(),
     "nn.parts": set(),
 }

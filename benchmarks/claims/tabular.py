@@ -87,6 +87,9 @@ def tab_m(seed):
 METHODS = {
     "VIBClassifier": lambda seed: VIBClassifier(random_state=seed),
     "BetaSearchCV": lambda seed: BetaSearchCV(VIBClassifier(random_state=seed)),
+    "VIBClassifier, n_bins=16": lambda seed: VIBClassifier(n_bins=16, random_state=seed),
+    "5 VIB networks": lambda seed: VIBClassifier(n_estimators=5, random_state=seed),
+    "5 VIB networks, n_bins=16": lambda seed: VIBClassifier(n_estimators=5, n_bins=16, random_state=seed),
     "MLPClassifier": lambda seed: MLPClassifier(random_state=seed),
     "MLPClassifier, temperature": temperature_scaled,
     "skorch MLP": SkorchMLP,
@@ -99,16 +102,18 @@ METHODS = {
     "RealMLP, cross-entropy": lambda seed: real_mlp(seed, use_ls=False, val_metric_name="cross_entropy"),
     "TabM": tab_m,
 }
-BESIDE_TABM = ("VIBClassifier", "BetaSearchCV", "TabM")
+ENSEMBLES = ("5 VIB networks", "5 VIB networks, n_bins=16")
+BESIDE_TABM = ("VIBClassifier", "BetaSearchCV", "VIBClassifier, n_bins=16", *ENSEMBLES, "TabM")
 ONE_FIT = (
     "VIBClassifier",
+    "VIBClassifier, n_bins=16",
     "MLPClassifier",
     "MLPClassifier, temperature",
     "skorch MLP",
     "RealMLP",
     "RealMLP, cross-entropy",
 )
-NETWORKS = (*ONE_FIT, "BetaSearchCV", "5 MLPClassifiers")
+NETWORKS = (*ONE_FIT, "BetaSearchCV", "5 MLPClassifiers", *ENSEMBLES)
 
 
 def splits(data):

@@ -40,7 +40,13 @@ RIVALS = {
     "HistGradientBoosting": lambda seed: HistGradientBoostingRegressor(random_state=seed),
     "least squares": lambda seed: LinearRegression(),
 }
-METHODS = ("VIBRegressor", "BetaSearchCV", *RIVALS)
+ONE_FIT = {
+    "VIBRegressor": {},
+    "VIBRegressor, n_bins=16": {"n_bins": 16},
+    "5 VIB networks": {"n_estimators": 5},
+    "5 VIB networks, n_bins=16": {"n_estimators": 5, "n_bins": 16},
+}
+METHODS = (*ONE_FIT, "BetaSearchCV", *RIVALS)
 
 
 def run(data, split, method):
@@ -49,7 +55,7 @@ def run(data, split, method):
     parts = X[train], y[train], X[test], y[test]
     if method in RIVALS:
         return score_with_residuals(RIVALS[method](split), *parts)
-    model = VIBRegressor(random_state=split)
+    model = VIBRegressor(**ONE_FIT.get(method, {}), random_state=split)
     if method == "BetaSearchCV":
         model = BetaSearchCV(model, GRID | EPOCHS if len(train) < FEW else GRID, cv=3)
     return score(model, *parts)
