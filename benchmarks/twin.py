@@ -80,7 +80,7 @@ class Twin(ClassifierMixin, TransformerMixin, BaseEstimator):
             optimizer.zero_grad()
             self._criterion(network(x[rows]), x[rows], target[rows], self.label_smoothing).backward()
             for weight in weights:
-                if weight.ndim == 2:
+                if weight.ndim > 1:
                     weight.grad.add_(weight.detach(), alpha=self.alpha / len(x))
             optimizer.step()
             with torch.no_grad():

@@ -78,8 +78,6 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         the weights, or the number of distinct rows if that is larger. In the second factor it is at least 100, and of
         rows whose labels are nearly all the same only a share counts: Gini's index over its largest value. A network
         for several betas has that of its least beta.
-    beta_warmup : float in [0, 1), default=0
-        Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
         starts lower, so that a short training averages over its last tenth.
@@ -193,7 +191,6 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 150,
         alpha: float = 3.0,
-        beta_warmup: float = 0.0,
         ema_decay: float = 0.99,
         early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
@@ -223,7 +220,6 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.alpha = alpha
-        self.beta_warmup = beta_warmup
         self.ema_decay = ema_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -239,7 +235,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     def partial_fit(
         self, X: MatrixLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Self:
-        """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
+        """Train for one epoch on these rows, at a constant learning rate, without an average.
 
         The standardisation of X follows the stream; with an `encoder` of yours, it is the first piece's. ``alpha`` is
         divided by all rows seen, and pieces of fewer rows than a batch take shorter steps.

@@ -18,6 +18,7 @@ _INSTEAD = {
     "shuffle": "rows are drawn in an order that random_state decides; remove it",
     "max_fun": "there is no L-BFGS solver; use max_iter",
     "loss": "VIBClassifier's loss follows from y; VIBRegressor has noise=",
+    "beta_warmup": "no training needed it; remove it, and lower beta or raise max_iter if the code collapses",
     "dropout": "the bottleneck's own noise regularises; use beta, its price, or alpha",
 }
 _SYNONYMS = {

@@ -152,8 +152,8 @@ def warn_of_training(model, trainings, settings, entropy):
         return
     elif model.beta < 1 and model.latent_rates_.max() < 1e-3:
         message = (
-            f"The code collapsed: it carries nothing about X at beta={model.beta:g}. Lower beta, raise "
-            "beta_warmup, or train longer (max_iter)."
+            f"The code collapsed: it carries nothing about X at beta={model.beta:g}. Lower beta, or train "
+            "longer (max_iter)."
         )
     elif loss > entropy + 0.02:
         message = (

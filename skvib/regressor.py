@@ -78,8 +78,6 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03). Here n is the sum of
         the weights, or the number of distinct rows if that is larger, and at least 100 in the second factor. A network
         for several betas has that of its least beta.
-    beta_warmup : float in [0, 1), default=0
-        Part of the training over which beta rises from zero.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
         starts lower, so that a short training averages over its last tenth.
@@ -194,7 +192,6 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         batch_size: int | Literal["auto"] = "auto",
         max_iter: int = 150,
         alpha: float = 3.0,
-        beta_warmup: float = 0.0,
         ema_decay: float = 0.99,
         early_stopping: bool | Literal["auto"] = "auto",
         validation_fraction: float = 0.1,
@@ -224,7 +221,6 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self.batch_size = batch_size
         self.max_iter = max_iter
         self.alpha = alpha
-        self.beta_warmup = beta_warmup
         self.ema_decay = ema_decay
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -238,7 +234,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
 
     @fit_context
     def partial_fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
-        """Train for one epoch on these rows, at a constant learning rate, without warm-up and average.
+        """Train for one epoch on these rows, at a constant learning rate, without an average.
 
         The standardisation of X and y follows the stream; with an `encoder` of yours, that of X is the first piece's.
         ``alpha`` is divided by all rows seen, and pieces of fewer rows than a batch take shorter steps.

@@ -490,7 +490,7 @@ def test_a_validation_set_that_bypassed_the_preprocessing_warns(estimator, data)
 @both
 def test_partial_fit_calls_are_the_epochs_of_a_fit(estimator, data):
     X, y = data
-    estimator = clone(estimator).set_params(learning_rate="constant", beta_warmup=0.0, n_iter_no_change=np.inf)
+    estimator = clone(estimator).set_params(learning_rate="constant", n_iter_no_change=np.inf)
     with pytest.warns(ConvergenceWarning, match="Maximum iterations"):
         whole = clone(estimator).fit(X, y)
     parts = clone(estimator)

@@ -478,7 +478,7 @@ def test_masks_and_floats_are_no_features(classifier, two_of_four, features):
 def test_many_classes_need_little_memory():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(1500, 3)), rng.integers(500, size=1500)
-    model = VIBClassifier(**FAST | {"max_iter": 1, "beta_warmup": 0.0}, beta=1e-3)
+    model = VIBClassifier(**FAST | {"max_iter": 1}, beta=1e-3)
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
     tracemalloc.start()

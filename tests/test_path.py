@@ -160,9 +160,7 @@ def test_cached_transformers_are_kept(digits, tmp_path):
 
 def test_each_exact_fit_stops_by_itself(digits):
     X, X_val, y, y_val = digits
-    model = VIBClassifier(
-        **FAST | {"max_iter": 200, "early_stopping": True}, beta_warmup=0.0, n_iter_no_change=3, tol=1e-2
-    )
+    model = VIBClassifier(**FAST | {"max_iter": 200, "early_stopping": True}, n_iter_no_change=3, tol=1e-2)
     path = beta_path(model, X, y, betas=[1e-4, 0.5], X_val=X_val, y_val=y_val, method="exact")
     models = [path.at_beta(beta) for beta in path.betas]
     assert models[0].n_iter_ != models[1].n_iter_

@@ -9,9 +9,7 @@ import torch
 from skvib.nn.prices import Linear
 from skvib.nn.progress import Checkpoint, Clock, Progress
 
-SETTINGS = SimpleNamespace(
-    max_iter=10, beta_warmup=0.2, learning_rate_init=2.0, schedule=lambda progress: 1.0 - progress
-)
+SETTINGS = SimpleNamespace(max_iter=10, learning_rate_init=2.0, schedule=lambda progress: 1.0 - progress)
 
 
 def checkpoint(epoch):
@@ -24,19 +22,16 @@ def progress(terms=("distortion", "rate"), price=None):
     return watched
 
 
-def test_a_training_warms_up_once_and_its_rate_follows_the_schedule():
+def test_the_rate_of_a_training_follows_the_schedule():
     clock = Clock.of(SimpleNamespace(n_steps=5, start=None), SETTINGS)
-    assert [clock.warmth(step) for step in (0, 4, 9, 49)] == [0.1, 0.5, 1.0, 1.0]
-    assert [clock.is_warm(epoch) for epoch in (0, 1, 2)] == [False, False, True]
     assert [clock.learning_rate(step) for step in (0, 25)] == [2.0, 1.0]
     assert [clock.eased(step) for step in (0, 25)] == [0.0, 0.5]
     assert [epoch for epoch in range(10) if clock.is_due(epoch, 4)] == [0, 4, 8, 9]
 
 
-def test_a_training_that_continues_another_is_warm_and_draws_what_comes_next():
+def test_a_training_that_continues_another_eases_nothing_and_draws_what_comes_next():
     clock = Clock.of(SimpleNamespace(n_steps=5, start=SimpleNamespace(n_epochs=7)), SETTINGS)
-    assert clock.warmth(0) == clock.eased(0) == 1.0
-    assert clock.is_warm(0)
+    assert clock.eased(0) == 1.0
     assert clock.drawn(0) == 8
 
 

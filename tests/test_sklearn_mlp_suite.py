@@ -37,7 +37,6 @@ MLP_DEFAULTS = {
     "hidden_layer_sizes": (100,),
     "beta": 0.01,
     "alpha": 1e-4,
-    "beta_warmup": 0.0,
     "ema_decay": 0.0,
     "early_stopping": False,
     "n_iter_no_change": 10,

@@ -23,7 +23,6 @@ def make_settings(**changes):
         "max_iter": 8,
         "learning_rate_init": 1e-2,
         "schedule": SCHEDULES["cosine"],
-        "beta_warmup": 0.2,
         "ema_decay": 0.0,
         "n_train_draws": 1,
         "n_predict_draws": 8,
@@ -172,7 +171,7 @@ def test_problems_of_different_step_counts_train_in_stacks_of_their_own():
 
 
 def test_training_cut_into_calls_is_one_training():
-    settings = make_settings(schedule=SCHEDULES["constant"], beta_warmup=0.0)
+    settings = make_settings(schedule=SCHEDULES["constant"])
     (whole,) = train([make_problem(0)], settings)
     (first,) = train([make_problem(0)], replace(settings, max_iter=3))
     (second,) = train([make_problem(0, start=first.state)], replace(settings, max_iter=5))
@@ -264,5 +263,5 @@ def test_the_first_loss_is_that_of_the_first_batch_for_each_of_its_rows(betas, m
     monkeypatch.setattr(Progress, "has_diverged", property(lambda self: kept.append(self.first_loss)))
     problem = make_problem(0, betas=betas)
     heavy = torch.where(torch.arange(100) % 7 == 0, 12.0, 0.1).double()
-    train([replace(problem, rows=problem.rows._replace(weights=heavy))], make_settings(max_iter=1, beta_warmup=0.0))
+    train([replace(problem, rows=problem.rows._replace(weights=heavy))], make_settings(max_iter=1))
     assert kept[0] == pytest.approx(float(seen[0]), rel=1e-9)

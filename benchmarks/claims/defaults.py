@@ -56,6 +56,7 @@ CHANGES = {
     "alpha 1e-4": {"alpha": 1e-4},
     "alpha 1": {"alpha": 1.0},
     "alpha 10": {"alpha": 10.0},
+    # a parameter that went because of these runs, which are stored
     "a warm-up of beta, a tenth": {"beta_warmup": 0.1},
     "no validation rows": {"early_stopping": False},
     "a fifth for validation": {"validation_fraction": 0.2},

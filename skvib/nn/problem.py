@@ -146,7 +146,6 @@ class Settings:
     max_iter: int
     learning_rate_init: float
     schedule: Callable[[float], float]
-    beta_warmup: float
     ema_decay: float
     n_train_draws: int
     n_predict_draws: int

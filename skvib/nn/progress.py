@@ -30,21 +30,19 @@ class Checkpoint(NamedTuple):
 class Clock:
     """What the epochs and steps of a training are, counted from 0, in the schedules of its settings.
 
-    One that continues another has no warm-up, and no gradients that are eased.
+    One that continues another has no gradients that are eased.
     """
 
     settings: Settings
     n_steps: int
-    n_warm: int
     n_eased: int
     n_epochs_before: int
 
     @classmethod
     def of(cls, problem: Problem, settings: Settings) -> Clock:
-        n_total = settings.max_iter * problem.n_steps
         if problem.start is not None:
-            return cls(settings, problem.n_steps, 0, 0, problem.start.n_epochs)
-        return cls(settings, problem.n_steps, math.ceil(settings.beta_warmup * n_total), n_total, 0)
+            return cls(settings, problem.n_steps, 0, problem.start.n_epochs)
+        return cls(settings, problem.n_steps, settings.max_iter * problem.n_steps, 0)
 
     def drawn(self, epoch: int) -> int:
         """How many times rows will have been drawn; 0 is before the first epoch."""
@@ -54,17 +52,9 @@ class Clock:
         progress = step / (self.settings.max_iter * self.n_steps)
         return self.settings.learning_rate_init * self.settings.schedule(progress)
 
-    def warmth(self, step: int) -> float:
-        """The part of beta that a nat costs."""
-        return min(1.0, (step + 1) / self.n_warm) if self.n_warm else 1.0
-
     def eased(self, step: int) -> float:
         """How much of the time is over in which a likelihood may ease its gradients."""
         return step / self.n_eased if self.n_eased else 1.0
-
-    def is_warm(self, epoch: int) -> bool:
-        """Whether the epoch ends after the warm-up."""
-        return (epoch + 1) * self.n_steps > self.n_warm
 
     def is_due(self, epoch: int, every: int) -> bool:
         """Whether what is done every so many epochs, and after the last, is done after this one."""
@@ -119,7 +109,7 @@ class Progress:
     def validation_score(self) -> float:
         """Log-likelihood of the validation rows, less the price of the training rows' rate, after the last epoch.
 
-        Likelihood alone would choose a code of the warm-up, not yet paid; the rate of a validation row has no bound.
+        Likelihood alone would choose a code that is not yet paid; the rate of a validation row has no bound.
         """
         priced = zip(self.betas, self.histories, strict=True)
         return fmean(h[VALIDATION][-1] - self.price.cost(beta, h[RATE][-1]) for beta, h in priced)
@@ -128,11 +118,11 @@ class Progress:
     def has_diverged(self) -> bool:
         return not abs(self.loss) <= DIVERGED_FACTOR * max(1.0, abs(self.first_loss))
 
-    def count_stalls(self, reached: float, tol: float, is_warm: bool) -> None:
-        """Epochs in a row that brought less than `tol`, from the end of the warm-up on."""
+    def count_stalls(self, reached: float, tol: float) -> None:
+        """Epochs in a row that brought less than `tol`."""
         stalls = reached < self.best_reached + tol
         self.best_reached = max(reached, self.best_reached)
-        self.n_no_change = self.n_no_change + 1 if stalls and is_warm else 0
+        self.n_no_change = self.n_no_change + 1 if stalls else 0
 
     def keep(self, score: float, checkpoint: Checkpoint) -> None:
         """The best weights so far, and those before them."""

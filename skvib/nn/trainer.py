@@ -97,12 +97,12 @@ class _Run:
         batches = self.batches.of_epoch(stack.seed(clock.drawn(epoch)))
         for step, (batch, beta) in enumerate(batches, epoch * clock.n_steps):
             network.set_progress(clock.eased(step))
-            terms = loss_terms(network, batch, clock.warmth(step) * beta)
+            terms = loss_terms(network, batch, beta)
             recorded.append((terms, batch.rows.term_weights(network.heads), beta))
             self.optimizer.update(clock.learning_rate(step), step)
         is_validated = self.evaluation.validation is not None and clock.is_due(epoch, stack.betas.n_epochs_apart)
         self._record(recorded, is_validated)
-        self._judge(is_validated, clock.is_warm(epoch))
+        self._judge(is_validated)
 
     def _begin(self) -> None:
         self.stopping.begin(self.stack, self.optimizer.current)
@@ -142,7 +142,7 @@ class _Run:
                 likelihoods.append(likelihood.tolist())
         return likelihoods
 
-    def _judge(self, is_validated: bool, is_warm: bool) -> None:
+    def _judge(self, is_validated: bool) -> None:
         """Keep the best weights; close the networks that diverged, converged or were told to stop."""
         for m in self.open():
             progress, stopping = self.progress[m], self.stopping
@@ -154,7 +154,7 @@ class _Run:
                 stopping.diverged(progress)
                 self.close("diverged", m)
                 continue
-            progress.count_stalls(self.stack.betas.reached(m, score), self.settings.tol, is_warm)
+            progress.count_stalls(self.stack.betas.reached(m, score), self.settings.tol)
             if score > progress.best_score:
                 progress.keep(score, stopping.candidate(self.stack, self.optimizer.current, m, progress.n_epochs))
             if progress.n_no_change > stopping.patience:
