@@ -1,6 +1,7 @@
 """Data frames as they come: categories, strings, and gaps."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -242,3 +243,16 @@ def test_odd_columns_are_fitted_and_a_row_is_predicted_as_among_others(odd):
     assert np.isfinite(codes).all()
     one = X.slice(0, 1) if isinstance(X, pa.Table) else X[:1]
     np.testing.assert_allclose(model.transform(one), codes[:1], atol=1e-6)
+
+
+def test_skrub_puts_its_encoders_in_front():
+    skrub = pytest.importorskip("skrub")
+    rng = np.random.default_rng(0)
+    days = pd.Timestamp("2026-01-01") + pd.to_timedelta(rng.integers(0, 365, 300), "D")
+    frame = pd.DataFrame({"x": rng.normal(size=300), "job": rng.choice(["nurse", "cook"], 300), "day": days})
+    frame.loc[::9, "x"] = np.nan
+    y = (frame["job"] == "cook") & (days.month > 6)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = skrub.tabular_pipeline(VIBClassifier(max_iter=60, random_state=0)).fit(frame[:200], y[:200])
+    assert model.score(frame[200:], y[200:]) > 0.9
