@@ -17,7 +17,7 @@ from test_operations import NUMPY
 from test_trainer import assert_same_training, make_problem, make_settings
 
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path
-from skvib.nn.ramps import Edges, Ramps
+from skvib.nn.ramps import SIZE, Edges, Ramps
 from skvib.nn.trainer import train
 from skvib.rows import ramp_edges
 
@@ -39,7 +39,7 @@ OTHERS = edges_of([[0.0, 0.5], [-2.0, 1.0]], [[0.5, 0.5], [3.0, 1.0]])
 def test_a_ramp_rises_between_its_edges_and_one_of_no_width_never():
     x = torch.tensor([[-2.0, 7.0, 0.5], [-0.5, 7.0, 1.25], [1.0, 7.0, 9.0]], dtype=torch.float64)
     values = Ramps([EDGES])(x[None])[0]
-    expected = np.array([[0, 0, 0, 0], [0.5, 0, 0.5, 0], [1, 0.5, 1, 0]]) / np.sqrt(2)
+    expected = np.array([[0, 0, 0, 0], [0.5, 0, 0.5, 0], [1, 0.5, 1, 0]]) * SIZE
     np.testing.assert_array_equal(values[:, :3], x)
     np.testing.assert_allclose(values[:, 3:], expected)
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 
+SIZE = 0.25  # of a ramp
+
 
 class Edges(NamedTuple):
     """Of one network: the columns that have ramps, and where each of these begins and how wide it is, (C, B).
@@ -39,10 +41,10 @@ class Embedding(Part):
 
 
 class Ramps(Embedding):
-    """Each number x, and clip((x - low) / width, 0, 1) / sqrt(B) of its B ramps.
+    """Each number x, and SIZE * clip((x - low) / width, 0, 1) of its B ramps.
 
     They are a piecewise-linear encoding (Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep
-    Learning), and together as large as the number itself: ramps of size 1 would learn few rows by heart.
+    Learning). Sixteen are together as large as the number itself; ramps of size 1 would learn few rows by heart.
     """
 
     columns: Tensor
@@ -52,14 +54,14 @@ class Ramps(Embedding):
     def __init__(self, edges: Sequence[Edges]) -> None:
         super().__init__()
         low, width = (torch.stack(parts) for parts in list(zip(*edges, strict=True))[1:])
-        self.size, self.n_more = low.shape[-1] ** -0.5, low.shape[1] * low.shape[2]
+        self.n_more = low.shape[1] * low.shape[2]
         self.register_buffer("columns", torch.tensor(edges[0].columns, device="cpu"), persistent=False)
         self.register_buffer("low", low[:, None], persistent=False)
-        self.register_buffer("slope", torch.where(width > 0, self.size / width, 0.0)[:, None], persistent=False)
+        self.register_buffer("slope", torch.where(width > 0, SIZE / width, 0.0)[:, None], persistent=False)
 
     def predictive(self, xp: Operations, x: Array) -> Array:
         ramps = (x[..., xp.asarray(self.columns)][..., None] - xp.asarray(self.low)) * xp.asarray(self.slope)
-        ramps = xp.clip(ramps, 0.0, self.size)
+        ramps = xp.clip(ramps, 0.0, SIZE)
         return xp.concatenate((x, ramps.reshape(*x.shape[:-1], self.n_more)), -1)
 
     def rescale(self, scale: Tensor) -> None:
