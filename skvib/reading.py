@@ -38,10 +38,17 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     X = rows_of(X) if hasattr(X, "detach") else X
     categorical = _categories_of(estimator, X, reset)
     rules = {"multi_output": True, "y_numeric": not is_classifier(estimator), **_rules(estimator, X)}
-    X, y = validate_data(estimator, X, plain_targets(y), reset=reset, skip_check_array=bool(categorical), **rules)
-    X, values = parted(X, categorical)
-    if categorical:
-        X, y = check_X_y(X, y, estimator=estimator, ensure_min_features=0, **rules)
+    try:
+        X, y = validate_data(estimator, X, plain_targets(y), reset=reset, skip_check_array=bool(categorical), **rules)
+        X, values = parted(X, categorical)
+        if categorical:
+            X, y = check_X_y(X, y, estimator=estimator, ensure_min_features=0, **rules)
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"{error}. Name columns of strings in categorical_features, or pass a data frame, which tells their types."
+        ) from error
     X = canonical(X)
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():

@@ -256,3 +256,12 @@ def test_skrub_puts_its_encoders_in_front():
         warnings.simplefilter("ignore")
         model = skrub.tabular_pipeline(VIBClassifier(max_iter=60, random_state=0)).fit(frame[:200], y[:200])
     assert model.score(frame[200:], y[200:]) > 0.9
+
+
+def test_strings_in_an_array_are_refused_with_the_mend():
+    X = np.array([["a", 1.0], ["b", 2.0]] * 10, dtype=object)
+    with pytest.raises(
+        ValueError, match="could not convert string to float: 'a'. Name columns of strings in categorical"
+    ):
+        VIBClassifier(**TINY).fit(X, [0, 1] * 10)
+    VIBClassifier(**TINY, max_iter=1, categorical_features=[0]).fit(X, [0, 1] * 10)
