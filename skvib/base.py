@@ -93,7 +93,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs. More dimensions are accepted with an `encoder` of your own.
+            Training inputs. More dimensions are accepted with an `encoder` for them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -291,6 +291,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         members = [copy.copy(self) for _ in range(self.n_estimators)]
         for k, member in enumerate(members):
             member.n_estimators, member._members, member._seed = 1, (), self._seed_of(k)
+            member._shaped_by = {**self._shaped_by, "n_estimators": 1}
             if continues:
                 vars(member).update({name: vars(self._members[k])[name] for name in OWN})
             elif k:
@@ -331,10 +332,13 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _trained(self, problems, settings):
         try:
-            return train_problems.get()(problems, settings)
+            trainings = train_problems.get()(problems, settings)
         finally:
             if settings.device.startswith("cuda"):
                 torch.cuda.empty_cache()
+        for failure in (one for one in trainings if isinstance(one, Exception)):  # of a monitor, in a stack of several
+            raise failure
+        return trainings
 
     def _state(self):
         arrays = self._optimizer or (np.zeros_like(self._weights),) * 2

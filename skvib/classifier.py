@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Literal, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin
 from torch import nn
@@ -356,8 +357,14 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Efficient and Risk-sensitive Learning, ICML 2018, equation 3.
         """
         self._check_several()
-        p, entropies = np.array([one.predict_proba(X) for one in self.estimators_]), self._target.entropies
-        return np.maximum(entropies(p.mean(axis=0)) - np.mean([entropies(own) for own in p], axis=0), 0.0)
+        n_networks, entropies = len(self._members), self._target.entropies
+
+        def of_networks(xp, likelihood, eta):
+            return torch.stack([likelihood.predictive(xp, own) for own in eta.chunk(n_networks)], 1)
+
+        p = self._map_draws(X, of_networks, np.float64)
+        of_each = [entropies(p[:, k]) for k in range(n_networks)]
+        return np.maximum(entropies(p.mean(axis=1)) - np.mean(of_each, axis=0), 0.0)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """The accuracy of `predict`; of a multilabel target, of whole rows.

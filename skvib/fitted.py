@@ -65,10 +65,11 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _network(self, dtype, device="cpu"):
         """The network rebuilt from its weights; kept outside `__dict__`, which predict must not change."""
-        state, networks = _NETWORKS.get(self, (None, None))
-        if state is not (self._members or self._weights):
+        weights = [one._weights for one in self._members or [self]]
+        known, networks = _NETWORKS.get(self, ((), {}))
+        if len(known) != len(weights) or any(one is not other for one, other in zip(known, weights, strict=True)):
             networks = {}
-            _NETWORKS[self] = self._members or self._weights, networks
+            _NETWORKS[self] = weights, networks
         if (dtype, device) not in networks:
             network = self._trained_network()
             network.in_dtype(dtype)

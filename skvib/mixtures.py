@@ -10,21 +10,23 @@ from skvib.nn.network import quasi_normal
 MAX_STEPS, EPSILON = 200, float(np.finfo(np.float64).eps)
 SHORT_STEP = 1e-5  # of the narrowest component's standard deviation: it leaves about its square to go
 INVERSE_ROOT_2, INVERSE_ROOT_2PI = 1.0 / math.sqrt(2.0), 1.0 / math.sqrt(2.0 * math.pi)
-N_TARGET_DRAWS = 32
+N_TARGET_DRAWS = 64
 
 
 def mixture_information(means, scales, n_groups):
     """I(Y;K) in nats, (n,), where Y is of an equal mixture of normals (S, n, n_outputs), and K says of which group.
 
-    Each group, S / n_groups components that follow one another, is drawn from at the same quasi-random points.
+    Each group, S / n_groups components that follow one another, is drawn from at the same quasi-random points, whose
+    first coordinate says of which component.
     """
     n_components, n_rows, n_outputs = means.shape
     size = n_components // n_groups
-    points = quasi_normal(N_TARGET_DRAWS, n_outputs)
+    points = quasi_normal(max(N_TARGET_DRAWS, size), 1 + n_outputs)
+    members = (torch.special.ndtr(points[:, 0]) * size).long().clamp_max(size - 1).tolist()
     total = means.new_zeros(n_rows)
     for group in range(n_groups):
-        for k, point in enumerate(points):
-            component = group * size + k % size
+        for member, point in zip(members, points[:, 1:], strict=True):
+            component = group * size + member
             y = means[component] + scales[component] * point
             log_q = (-0.5 * ((y - means) / scales).square() - scales.log()).sum(-1)
             of_groups = torch.logsumexp(log_q.view(n_groups, size, n_rows), 1)

@@ -67,11 +67,13 @@ class FitMonitor:
             self._print(history)
         if self.context is None:
             return False
-        stops = self.epoch_context.call_on_fit_task_end(
-            **self.data, reconstruction_attributes=lambda: self._snapshot(history, weights())
-        )
-        if stops:
-            self.stopped_at = len(history["loss"])
+        stops = True  # those that follow stop, too, if a callback fails
+        try:
+            stops = self.epoch_context.call_on_fit_task_end(
+                **self.data, reconstruction_attributes=lambda: self._snapshot(history, weights())
+            )
+        finally:
+            self.stopped_at = len(history["loss"]) if stops else None
         return stops
 
     def end_fit(self):
@@ -132,7 +134,8 @@ def warn_of_training(model, trainings, settings, entropy):
     The networks of an ensemble are judged by their means, since each of them trains for itself.
     """
     failed = [training for training in trainings if training.reason in ("diverged", "interrupted")]
-    training = [*failed, *trainings][0]
+    by_reason = sorted(trainings, key=lambda training: training.reason == "max_iter")
+    training = [*failed, by_reason[len(by_reason) // 2]][0]
     kept = f"the weights of epoch {training.best_epoch} are kept"
     losses = [one.distortion_ + one.beta * one.rate_ for one in model.estimators_]
     loss, message = sum(losses) / len(losses), None

@@ -357,9 +357,10 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Efficient and Risk-sensitive Learning, ICML 2018, equation 3.
         """
         self._check_several()
-        n_networks = len(self.estimators_)
+        n_networks, varies = len(self._members), self._target.deviation > 0
 
         def disagreement(xp, likelihood, eta):
-            return mixture_information(*self._components(xp, likelihood, eta), n_networks)
+            means, scales = (part[..., varies] for part in self._components(xp, likelihood, eta))
+            return mixture_information(means, scales, n_networks)
 
         return self._map_draws(X, disagreement, np.float64)

@@ -14,7 +14,7 @@ from skvib.nn.convolutions import Convolutions
 from skvib.nn.encoders import n_outputs_of, own_module
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
-from skvib.nn.problem import SCHEDULES, Settings, check_memory
+from skvib.nn.problem import SCHEDULES, WIDTH, Settings, check_memory
 from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
@@ -63,7 +63,7 @@ def shaping_of(estimator):
 def check_unchanged(estimator, before):
     """Raise if a parameter differs from what `shaping_of` the first fit was."""
     now = shaping_of(estimator)
-    for name, value in before.items():
+    for name, value in {"n_estimators": 1, **before}.items():  # which the oldest stored models do not name
         if now[name] != value:
             raise ValueError(
                 f"{name} changed from {value!r} to {now[name]!r}, but a fit that continues keeps its network: "
@@ -136,7 +136,7 @@ def settings_of_a_piece(estimator, architecture, device, n_rows):
 def _settings(estimator, architecture, device):
     """At a constant rate, to the end."""
     architecture = Architecture(**architecture)
-    check_memory(architecture, estimator.latent_dim, device)
+    check_memory(architecture, estimator.latent_dim, device, min(estimator.n_estimators, WIDTH))
     return Settings(
         architecture=architecture,
         max_iter=estimator.max_iter,

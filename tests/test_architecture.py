@@ -39,6 +39,7 @@ ALLOWED = {
         "model_selection.variants",
         "monitor",
         "nn.problem",
+        "nn.rows",
         "nn.trainer",
         "rows",
         "typing",

@@ -1,5 +1,6 @@
 """Ensembles: several networks of one fit, that are one code and one prediction."""
 
+import copy
 import pickle
 import warnings
 
@@ -29,6 +30,7 @@ from skvib import (
     outlier_scores,
 )
 from skvib.mixtures import mixture_information
+from skvib.nn.network import quasi_normal
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 THREE = {**SMALL, "n_estimators": 3, "max_iter": 15}
@@ -292,6 +294,59 @@ def test_the_first_network_is_watched_and_stops_all(iris, capsys):
     assert capsys.readouterr().out.count("Iteration") == 1
 
 
+class Fails(StopAfter):
+    """A callback that breaks."""
+
+    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
+        if context.task_name == "epoch":
+            self.seen.append(None)
+            raise LookupError("broken callback")
+
+
+def test_a_callback_that_fails_fails_the_fit(iris):
+    pytest.importorskip("sklearn.callback")
+    with pytest.raises(LookupError, match="broken callback"):
+        VIBClassifier(**THREE).set_callbacks(Fails(1)).fit(*iris)
+
+
+def test_one_of_its_networks_goes_on_alone(iris):
+    X, y = iris
+    model = VIBClassifier(**THREE, warm_start=True).fit(X, y)
+    before = model.predict_proba(X)
+    one = copy.deepcopy(model).estimators_[1].partial_fit(X, y)
+    assert len(one.loss_curve_) == one.n_iter_ + model.estimators_[1].n_iter_
+    assert len(copy.deepcopy(one).fit(X, y).loss_curve_) > len(one.loss_curve_)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    model.estimators_[1].partial_fit(X, y)  # it is a part of the ensemble
+    p = np.mean([one.predict_proba(X) for one in model.estimators_], axis=0)
+    np.testing.assert_allclose(model.predict_proba(X), p, rtol=1e-10)
+
+
+def test_options_of_predictions_reach_what_networks_disagree_about(ensemble, digits):
+    model, X = copy.deepcopy(ensemble), digits[2]
+    single = copy.deepcopy(model).set_params(n_predict_draws=0)
+    assert np.abs(single.disagreement_samples(X) - model.disagreement_samples(X)).max() > 1e-4
+    assert model.disagreement_samples(X.astype(np.float32)).dtype == np.float64
+
+
+def test_networks_of_a_path_know_their_beta(iris):
+    path = beta_path(VIBClassifier(**THREE), *iris, betas=[1e-3, 1e-1])
+    assert [one.beta for one in path.at_beta(1e-1).estimators_] == [1e-1] * 3
+
+
+def test_a_stored_single_network_stays_one(iris):
+    model = VIBClassifier(**TINY, max_iter=1).fit(*iris)
+    del model._shaped_by["n_estimators"]  # as models of 0.1 are stored
+    with pytest.raises(ValueError, match="n_estimators changed from 1 to 3"):
+        model.set_params(n_estimators=3).partial_fit(*iris)
+
+
+def test_more_dimensions_than_quasi_random_points_have(iris):
+    options = {"hidden_layer_sizes": (4,), "latent_dim": 11_000, "max_iter": 1, "random_state": 0}
+    model = VIBClassifier(**options, n_estimators=2).fit(*iris)
+    assert np.isfinite(model.distortion_)
+
+
 def test_one_that_diverges_is_told_of(iris):
     X, y = iris
     with warnings.catch_warnings(record=True) as caught:
@@ -323,8 +378,20 @@ def test_disagreement_of_mixtures_is_their_mutual_information():
     assert float(measured) == pytest.approx(expected, abs=0.03)
     same = mixture_information(torch.zeros(4, 1, 1).double(), torch.ones(4, 1, 1).double(), 2)
     assert float(same) == 0.0
+    z = quasi_normal(16, 3)[:, 0]  # codes that predictions decode
+    for slope in (1.0, -1.0):
+        means = torch.cat([shift + slope * z for shift in (-2.0, 0.0, 2.0)])[:, None, None]
+        assert float(mixture_information(means, torch.ones_like(means), 3)) == pytest.approx(0.415, abs=0.03)
     apart = torch.tensor([0.0, 0.0, 1e3, 1e3]).double()[:, None, None]
     assert float(mixture_information(apart, torch.ones_like(apart), 2)) == pytest.approx(np.log(2))
+
+
+def test_there_is_nothing_to_disagree_about_a_constant(diabetes):
+    X, y, *_ = diabetes
+    targets = np.column_stack([y, np.ones(len(y))])
+    model = VIBRegressor(**THREE).fit(X, targets)
+    assert 0 < model.disagreement_samples(X).max() <= np.log(3)
+    assert VIBRegressor(**THREE).fit(X, targets[:, 1]).disagreement_samples(X).max() < 1e-12
 
 
 def test_regressors_disagree_far_from_the_rows_they_know(diabetes):

@@ -145,6 +145,8 @@ def test_a_stored_path_finds_a_model_at_any_beta(iris):
     path = pickle.load(io.BytesIO((STORED / "BetaPath-0.1.0.pickle").read_bytes()))
     expected = np.load(STORED / "BetaPath-0.1.0.npy")
     np.testing.assert_allclose(outputs(path.at_beta(3e-2), X), expected, rtol=1e-5, atol=1e-6)
+    for beta, rate in zip(path.betas, path.rate, strict=True):
+        assert path.at_beta(beta).rate_ == rate
 
 
 @pytest.mark.parametrize(

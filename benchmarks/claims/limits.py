@@ -101,7 +101,6 @@ def discrete(problem, beta):
         n_predict_draws=512,
         standardize=False,
         max_iter=3000,
-        beta_warmup=0.3,
         random_state=0,
         **FREE,
     ).fit(np.eye(n_x)[x], y, sample_weight=p_xy.ravel())

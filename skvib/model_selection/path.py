@@ -19,6 +19,7 @@ from skvib.information.mutual import target_information
 from skvib.model_selection.variants import OverBetas, training_at
 from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
+from skvib.nn.rows import TARGET
 from skvib.nn.trainer import fit_at
 from skvib.rows import rows_of, take, targets_array
 from skvib.typing import MatrixLike
@@ -250,7 +251,8 @@ class BetaPath:
 
     def __setstate__(self, state):
         if "_problem" in state:  # as 0.1 pickled it
-            state = {**state, "_problems": [state.pop("_problem")], "_trainings": [state["_trainings"]]}
+            trainings = [_of_one_head(training) for training in state["_trainings"]]
+            state = {**state, "_problems": [state.pop("_problem")], "_trainings": [trainings]}
         vars(self).update(state)
 
     def __repr__(self):
@@ -310,7 +312,8 @@ class BetaPath:
         estimator = copy.deepcopy(self._estimator)
         _, vib = _split(estimator)
         beta = self._known(beta)
-        vib.set_params(beta=beta)
+        for one in {vib, *vib.estimators_}:
+            one.set_params(beta=beta)
         trainings = [self._training_at(beta, *own) for own in zip(self._problems, self._trainings, strict=True)]
         vib._take(vib.estimators_, trainings, self._problems[0], keeps_state=vib.warm_start)
         return estimator, vib
@@ -358,3 +361,9 @@ class BetaPath:
                 "score": self.scores,
             }
         )
+
+
+def _of_one_head(training):
+    """A Training of 0.1, whose distortion was that of the target, a number."""
+    fits = [fit._replace(distortions={TARGET: fit.distortions}) for fit in training.fits]
+    return replace(training, fits=tuple(fits))

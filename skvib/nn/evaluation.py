@@ -77,9 +77,10 @@ def joint_distortion(network: VIBNetwork, problem: Problem, n_draws: int) -> flo
     It is that of the one code that all their codes are, and of a decoder that averages what they say.
     """
     dims, weights = network.bottleneck.latent_dims, problem.rows.share(TARGET)[: problem.n_evaluated]
-    points = quasi_normal(_few(n_draws, problem), sum(dims)).to(weights)
-    n_draws, points = len(points), points.view(len(points), len(dims), -1).transpose(0, 1)
-    generators, total = [torch.Generator().manual_seed(problem.seed_of(0))] * len(dims), 0.0
+    generator, total = torch.Generator().manual_seed(problem.seed_of(0)), 0.0
+    points, generators = quasi_normal(_few(n_draws, problem), dims[0]).to(weights), [generator] * len(dims)
+    n_draws = len(points)
+    points = torch.stack([points[torch.randperm(n_draws, generator=generator)] for _ in dims])
     for chunk, (count,) in Pool([problem.rows], "cpu").chunks(problem.n_evaluated):
         posterior = network(chunk.inputs if isinstance(chunk.inputs, Tensor) else [*chunk.inputs] * len(dims))
         signs = _signs([count] * len(dims), dims, generators, points)

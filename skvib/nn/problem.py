@@ -33,6 +33,7 @@ FEW_ROWS, FEWEST_ROWS = 200, 100
 # (ratio, shift), arrays: what was a standardised column u is now ratio * u + shift
 Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
+WIDTH = 64  # networks of a stack, at most
 History = dict[str, list[float]]
 
 
@@ -227,15 +228,15 @@ def resolve_device(device: str) -> str:
     return device
 
 
-def check_memory(architecture: Architecture, latent_dim: int, device: str) -> None:
-    """Raise if the weights of one network, their gradients, moments and average cannot be held."""
+def check_memory(architecture: Architecture, latent_dim: int, device: str, n_networks: int = 1) -> None:
+    """Raise if the weights of so many networks, their gradients, moments and average cannot be held."""
     if device.startswith("cuda"):
         held = torch.cuda.get_device_properties(device).total_memory
     elif hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         held = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     else:
         return
-    n_weights = architecture.n_weights(latent_dim)
+    n_weights = n_networks * architecture.n_weights(latent_dim)
     needed = 5 * 4 * n_weights
     if needed > held:
         raise ValueError(

@@ -16,7 +16,7 @@ from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
 from skvib.nn.objective import loss_terms
 from skvib.nn.optimizer import Optimizer
-from skvib.nn.problem import Fit, Monitor, Problem, Settings, State, Training, available_device
+from skvib.nn.problem import WIDTH, Fit, Monitor, Problem, Settings, State, Training, available_device
 from skvib.nn.progress import Checkpoint, Clock, Progress
 from skvib.nn.stack import Stack
 from skvib.nn.stopping import stopping_of
@@ -24,7 +24,7 @@ from skvib.nn.stopping import stopping_of
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 
 
-def train(problems: Sequence[Problem], settings: Settings, width: int = 64) -> list[Training | Exception]:
+def train(problems: Sequence[Problem], settings: Settings, width: int = WIDTH) -> list[Training | Exception]:
     """Train every problem, in stacks of at most `width` of those that can share one.
 
     A monitor's exception ends its own network alone: in a stack of several it takes the place of the Training.
