@@ -351,3 +351,10 @@ def test_without_matplotlib_the_extra_is_named(model, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     with pytest.raises(ImportError, match=r"skvib\[plot\]"):
         LatentRatesDisplay.from_estimator(model)
+
+
+def test_training_curves_go_on_behind_the_last_validation(iris):
+    model = VIBClassifier(**FAST | {"max_iter": 3}).fit(*iris).set_params(early_stopping="auto").partial_fit(*iris)
+    display = TrainingCurveDisplay.from_estimator(model)
+    assert len(display.line_.get_ydata()) == 4
+    assert np.isfinite(display.validation_line_.get_ydata()).tolist() == [True, True, True, False]

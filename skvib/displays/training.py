@@ -88,7 +88,10 @@ class TrainingCurveDisplay:
 
     def _validation_losses(self):
         scores = self.history.get("validation_log_likelihood")
-        return None if scores is None or len(scores) == 0 else self.beta * self.history["rate"] - scores
+        if scores is None or len(scores) == 0:
+            return None
+        prices = self.beta * self.history["rate"]
+        return prices - np.pad(scores, (0, len(prices) - len(scores)), constant_values=np.nan)  # partial_fit has none
 
     def plot(self, *, ax: Axes | None = None, **line_kw: Any) -> Self:
         """Draw the curves.
