@@ -1,7 +1,7 @@
 """Tables of stored results: rows of a claim that fulfil conditions, and some of their columns.
 
 ``python -m benchmarks.tables`` renews the tables of README.md. Each stands below a comment: the claim, conditions
-(``where key = value``) and columns (``key = label``), one a line.
+(``where key = value``, or several values between ``|``) and columns (``key = label``), one a line.
 """
 
 import re
@@ -26,7 +26,7 @@ def table(claim, columns, where=()):
     """The labels of the columns, and below them the cells of all rows that have the columns; "key = value" strings."""
     labels, conditions = (dict(line.split(" = ", 1) for line in lines if line) for lines in (columns, where))
     rows = [row for row in stored_result(claim).get("rows", ()) if all(key in row for key in labels)]
-    rows = [row for row in rows if all(str(row.get(key)) == value for key, value in conditions.items())]
+    rows = [row for row in rows if all(str(row.get(key)) in value.split(" | ") for key, value in conditions.items())]
     if not rows:
         raise ValueError(f"no row of {claim}.json has the columns {list(labels)} where {conditions}")
     return [[*labels.values()], *([cell(row[key]) for key in labels] for row in rows)]

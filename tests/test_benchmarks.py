@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import claim
+from benchmarks import claim, picture
 from benchmarks.claim import RESULTS, Claim, stored_result, verdict
 from benchmarks.claims import listed
 
@@ -120,3 +120,9 @@ def test_a_claim_that_begins_anew_forgets_what_it_has(results):
     anew.complete()
     assert ran == [0, 1, 2, 3] * 2
     assert len(stored_result("toy")["rows"]) == N_SETTINGS
+
+
+def test_the_picture_shows_every_method_of_its_table():
+    text = picture.FILE.read_text()
+    for row in picture.rows():
+        assert f">{row['method']}</text>" in text
