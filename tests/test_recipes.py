@@ -211,7 +211,7 @@ def test_the_rate_at_draws_is_in_the_mean_that_by_dimension(laplace):
 
 
 def test_networks_with_another_prior_and_price_train_the_same_alone_or_in_a_stack(laplace):
-    settings = make_settings(max_iter=30)
+    settings = make_settings(max_iter=60)
     settings = replace(settings, architecture=laplace["LaplaceArchitecture"](**vars(settings.architecture)))
     problems = [make_problem(seed, latent_dim=dim, betas=(0.05,)) for seed, dim in ((0, 4), (1, 2), (2, 6))]
     for problem, in_stack in zip(problems, train(problems, settings), strict=True):
