@@ -365,5 +365,7 @@ class BetaPath:
 
 def _of_one_head(training):
     """A Training of 0.1, whose distortion was that of the target, a number."""
+    if isinstance(training.fits[0].distortions, dict):
+        return training
     fits = [fit._replace(distortions={TARGET: fit.distortions}) for fit in training.fits]
     return replace(training, fits=tuple(fits))
