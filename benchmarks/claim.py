@@ -124,6 +124,11 @@ def verdict(target, measured, met):
     return {"target": target, "measured": measured, "verdict": {True: "met", False: "missed", None: "open"}[met]}
 
 
+def counted(cells, lost):
+    """How many of the cells are not lost, and the names of those that are."""
+    return f"{len(cells) - len(lost)} of {len(cells)}" + (f"; not {', '.join(lost)}" if lost else "")
+
+
 def _figures(run, setting, n_threads):
     import torch
 

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.claim import Claim, stored_result, verdict
+from benchmarks.claim import Claim, counted, stored_result, verdict
 from benchmarks.claims import robustness
 from benchmarks.datasets import classification, regression
 from benchmarks.scoring import probabilities, standard_error, timed_fit
@@ -163,10 +163,6 @@ def verdicts(rows):
     of = {method: [r["ratio_to_one"] for r in rows if r.get("method") == method] for method in ("5", "bagging")}
     five, bagged = (float(np.exp(np.mean(np.log(ratios)))) for ratios in of.values())
     yield verdict("log loss of five at most bagging's", f"{five:.3f} of one's against {bagged:.3f}", five <= bagged)
-
-
-def counted(cells, lost):
-    return f"{len(cells) - len(lost)} of {len(cells)}" + (f"; not {', '.join(lost)}" if lost else "")
 
 
 ENSEMBLES = Claim("ensembles", settings, run, summary, verdicts, n_jobs=2)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from torch import nn
 
-from benchmarks.claim import Claim, verdict
+from benchmarks.claim import Claim, counted, verdict
 from benchmarks.datasets import images
 from benchmarks.scoring import probabilities, standard_error, timed_fit
 from benchmarks.twin import Twin
@@ -145,8 +145,7 @@ def verdicts(rows):
     yield verdict("mnist: five dense networks of ten epochs .1 points below one", measured, one - five >= 0.1)
     robust = [r for r in rows if r["part"] == "robust" and r["corruption"] != "none"]
     lost = [f"{r['data']} {r['corruption']}" for r in robust if r["ahead"] < 0]
-    measured = f"{len(robust) - len(lost)} of {len(robust)}" + (f"; not {', '.join(lost)}" if lost else "")
-    yield verdict("log loss of corrupted images below the twin's", measured, not lost)
+    yield verdict("log loss of corrupted images below the twin's", counted(robust, lost), not lost)
 
 
 IMAGES = Claim("images", settings, run, summary, verdicts, n_jobs=2)

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, StratifiedShuffleSplit, train_test_split
 from torch import nn
 
-from benchmarks.claim import Claim, verdict
+from benchmarks.claim import Claim, counted, verdict
 from benchmarks.datasets import images
 from benchmarks.scoring import probabilities, standard_error
 from benchmarks.twin import Twin
@@ -259,8 +259,7 @@ def verdicts(rows):
         won = [row for row in chosen if row[f"{behind}_vib"] > 2 * row[f"{behind}_standard_error"]]
         behind_whom = "{data} {level:g}" if methods == twin else "{data} {level:g} ({method})"
         lost = [behind_whom.format(**row) for row in chosen if row not in won]
-        measured = f"{len(won)} of {len(chosen)}" + (f"; not {', '.join(lost)}" if lost else "")
-        yield verdict(f"log loss ahead of {name}", measured, not lost)
+        yield verdict(f"log loss ahead of {name}", counted(chosen, lost), not lost)
     means = {(r["data"], r["method"], r["score"]): r["mean"] for r in rows if r["part"] == "foreign"}
     for data in NOISY:
         combined, softmax = means[data, "VIB", "combined"], means[data, "VIB", "max softmax"]

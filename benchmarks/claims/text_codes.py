@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from benchmarks.claim import Claim, verdict
+from benchmarks.claim import Claim, counted, verdict
 from benchmarks.claims.text import SPLITS, rows
 from benchmarks.scoring import probabilities, standard_error, timed_fit
 from skvib import VIBClassifier
@@ -82,8 +82,7 @@ def verdicts(rows):
     cells = [(data, d) for data in SPLITS for d in DIMENSIONS]
     for rival in ("truncated SVD", "PLS"):
         lost = [f"{data} {d}" for data, d in cells if codes[data, d, "VIB"] <= codes[data, d, rival]]
-        measured = f"{len(cells) - len(lost)} of {len(cells)}" + (f"; not {', '.join(lost)}" if lost else "")
-        yield verdict(f"k-NN on codes of 2, 4 and 8 numbers ahead of {rival}", measured, not lost)
+        yield verdict(f"k-NN on codes of 2, 4 and 8 numbers ahead of {rival}", counted(cells, lost), not lost)
     losses = {(r["data"], r["method"]): r["log_loss"] for r in rows if r["part"] == "defaults"}
     for data in SPLITS:
         mine, linear = losses[data, "VIB"], losses[data, "LogisticRegression"]

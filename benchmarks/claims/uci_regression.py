@@ -18,7 +18,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.claim import Claim, verdict
+from benchmarks.claim import Claim, counted, verdict
 from benchmarks.datasets import TUNING_REGRESSION_SETS, UCI_REGRESSION_SETS, folder, regression
 from benchmarks.scoring import regression as score
 from benchmarks.scoring import standard_error, timed_fit
@@ -120,15 +120,11 @@ def verdicts(rows):
         for figure, label in (("rmse", "RMSE"), ("nll", "NLL")):
             for rival in PUBLISHED:
                 lost = [r["data"] for r in mine if r[figure] >= table[r["data"], f"{rival} (published)"][figure]]
-                yield verdict(f"{method}: {label} ahead of {rival} on all sets", counted(n_sets, lost), not lost)
+                yield verdict(f"{method}: {label} ahead of {rival} on all sets", counted(mine, lost), not lost)
             behind, error = f"{figure}_behind_long_dropout", f"{figure}_behind_standard_error"
             lost = [row["data"] for row in mine if row[behind] > row[error]]
             target = f"{method}: {label} within a standard error of, or ahead of, long MC dropout on 5 of {n_sets}"
-            yield verdict(target, counted(n_sets, lost), len(lost) <= 1)
-
-
-def counted(n_sets, lost):
-    return f"{n_sets - len(lost)} of {n_sets}" + (f"; not {', '.join(lost)}" if lost else "")
+            yield verdict(target, counted(mine, lost), len(lost) <= 1)
 
 
 def settings(*methods):
