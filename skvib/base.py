@@ -52,6 +52,14 @@ OWN = (
 train_problems = ContextVar("train_problems", default=train)
 
 
+def succeeded(trainings):
+    """The trainings, if all are: what a monitor raised takes the place of its own in a stack of several."""
+    for training in trainings:
+        if isinstance(training, BaseException):
+            raise training
+    return trainings
+
+
 class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta):
     """The estimators' common part; use VIBClassifier or VIBRegressor."""
 
@@ -198,7 +206,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         is_automatic = self.early_stopping == "auto"
         asks = asks and (len(rows) >= self._target.n_rows_to_hold_out if is_automatic else self.early_stopping)
         if not asks:
-            return part(rows.weights), [(part(rows.weights), None)] * self.n_estimators
+            whole = part(rows.weights)
+            return whole, [(whole, None)] * self.n_estimators
         seeds = [k if self.random_state is None else self._seed_of(k) for k in range(self.n_estimators)]
         strata = self._target.strata(rows.own_targets)
         held_out = [held_out_weights(rows.weights, twins, strata, self.validation_fraction, seed) for seed in seeds]
@@ -300,8 +309,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _problems(self, members, parts, continues, monitor):
         """What each network learns."""
-        sets = {id(rows): rows for part in parts for rows in part if rows is not None}
-        inputs = dict(zip(sets, inputs_of(list(sets.values()), self._x_mean, self._x_scale), strict=True))
+        sets = (rows for part in parts for rows in part if rows is not None)
+        inputs = inputs_of(sets, self._x_mean, self._x_scale)
 
         def tensors(rows, mean_weight):
             targets = checked_targets(self._target.tensor(rows.own_targets))
@@ -332,13 +341,10 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _trained(self, problems, settings):
         try:
-            trainings = train_problems.get()(problems, settings)
+            return succeeded(train_problems.get()(problems, settings))
         finally:
             if settings.device.startswith("cuda"):
                 torch.cuda.empty_cache()
-        for failure in (one for one in trainings if isinstance(one, Exception)):  # of a monitor, in a stack of several
-            raise failure
-        return trainings
 
     def _state(self):
         arrays = self._optimizer or (np.zeros_like(self._weights),) * 2

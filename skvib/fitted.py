@@ -52,7 +52,12 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def estimators_(self) -> list[Self]:
         """The fitted networks of an ensemble, plain estimators; of a single one, itself."""
         check_is_fitted(self)
-        return list(self._members) or [self]
+        return list(self._each)
+
+    @property
+    def _each(self):
+        """The estimator of each network."""
+        return self._members or [self]
 
     @property
     def network_(self) -> VIBNetwork:
@@ -65,7 +70,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _network(self, dtype, device="cpu"):
         """The network rebuilt from its weights; kept outside `__dict__`, which predict must not change."""
-        weights = [one._weights for one in self._members or [self]]
+        weights = [one._weights for one in self._each]
         known, networks = _NETWORKS.get(self, ((), {}))
         if len(known) != len(weights) or any(one is not other for one, other in zip(known, weights, strict=True)):
             networks = {}
@@ -81,7 +86,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _trained_network(self):
         """The network of standardised rows, in float32, with its weights."""
         network = self._bare_network()
-        stored = [(torch.from_numpy(one._weights.copy()), one._layout) for one in self._members or [self]]
+        stored = [(torch.from_numpy(one._weights.copy()), one._layout) for one in self._each]
         WeightMatrix(network).fill(stored)
         network.requires_grad_(False).zero_grad(set_to_none=True)
         return network
@@ -93,10 +98,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _bare_network(self):
         """A network of this shape, in float32, whatever its weights."""
-        members, edges = self._members or [self], self._edges()
-        modules = None if self._encoder is None else [one._encoder for one in members]
-        latent_dims = [one._n_features_out for one in members]
-        edges = edges and [edges] * len(members)
+        modules = None if self._encoder is None else [one._encoder for one in self._each]
+        latent_dims, edges = [one._n_features_out for one in self._each], self._edges()
+        edges = edges and [edges] * len(latent_dims)
         return VIBNetwork(Architecture(**self._architecture), latent_dims, modules, edges=edges)
 
     def _edges(self):

@@ -156,22 +156,22 @@ def standardized_inputs(X, rows, mean, scale):
 
 
 def inputs_of(sets, mean, scale):
-    """Standardised inputs of each of several WeightedRows; what more than two of one X have is stored once.
+    """Standardised inputs of each of several WeightedRows, by its id; what more than two of one X have is stored once.
 
     Two are the rows that a network trains on and those that it holds out, which have nothing in common.
     """
-    of_X = {}
+    of_X, inputs = {}, {}
     for rows in sets:
-        of_X.setdefault(id(rows.X), []).append(rows.rows)
-    wholes = {key: np.unique(np.concatenate(rows)) for key, rows in of_X.items() if len(rows) > 2}
-    stored = {id(rows.X): rows.X for rows in sets if id(rows.X) in wholes}
-    stored = {key: standardized_inputs(X, wholes[key], mean, scale) for key, X in stored.items()}
-    return [
-        SharedRows(stored[id(X)], torch.from_numpy(np.searchsorted(wholes[id(X)], rows)))
-        if id(X) in stored
-        else standardized_inputs(X, rows, mean, scale)
-        for X, rows in ((one.X, one.rows) for one in sets)
-    ]
+        of_X.setdefault(id(rows.X), {})[id(rows)] = rows
+    for X, group in ((next(iter(group.values())).X, group) for group in of_X.values()):
+        if len(group) > 2:
+            distinct = np.unique(np.concatenate([rows.rows for rows in group.values()]))
+            whole = standardized_inputs(X, distinct, mean, scale)
+            for key, rows in group.items():
+                inputs[key] = SharedRows(whole, torch.from_numpy(np.searchsorted(distinct, rows.rows)))
+        else:
+            inputs |= {key: standardized_inputs(X, rows.rows, mean, scale) for key, rows in group.items()}
+    return inputs
 
 
 def sparse_rows(X, mean, scale, dtype, is_far):

@@ -42,3 +42,24 @@ def inputs_of(problem):
     inputs = problem.rows.inputs
     rows = inputs if isinstance(inputs, torch.Tensor) else inputs.product(torch.eye(inputs.shape[1]))
     return np.sort(rows.numpy(), axis=0)
+
+
+class Callback:
+    """A callback of scikit-learn that is silent; `on_fit_task_end` is for its subclasses."""
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+
+class FailsInAnEpoch(Callback):
+    """A callback that breaks."""
+
+    def on_fit_task_end(self, estimator, context):
+        if context.task_name == "epoch":
+            raise LookupError("broken callback")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from models import PLAIN, SMALL, TINY, asked
+from models import PLAIN, SMALL, TINY, Callback, FailsInAnEpoch, asked
 from scipy import integrate, stats
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
@@ -261,20 +261,11 @@ def test_a_refit_with_another_number_keeps_nothing_of_the_old(digits):
     assert not hasattr(model, "_weights")
 
 
-class StopAfter:
+class StopAfter(Callback):
     """A callback that stops after some epochs, and keeps what it is shown."""
 
     def __init__(self, n_epochs):
         self.n_epochs, self.seen = n_epochs, []
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
 
     def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
         if context.task_name != "epoch":
@@ -294,19 +285,10 @@ def test_the_first_network_is_watched_and_stops_all(iris, capsys):
     assert capsys.readouterr().out.count("Iteration") == 1
 
 
-class Fails(StopAfter):
-    """A callback that breaks."""
-
-    def on_fit_task_end(self, estimator, context, *, X=None, fitted_estimator=None):
-        if context.task_name == "epoch":
-            self.seen.append(None)
-            raise LookupError("broken callback")
-
-
 def test_a_callback_that_fails_fails_the_fit(iris):
     pytest.importorskip("sklearn.callback")
     with pytest.raises(LookupError, match="broken callback"):
-        VIBClassifier(**THREE).set_callbacks(Fails(1)).fit(*iris)
+        VIBClassifier(**THREE).set_callbacks(FailsInAnEpoch()).fit(*iris)
 
 
 def test_one_of_its_networks_goes_on_alone(iris):

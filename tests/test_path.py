@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from models import MEDIUM
+from models import MEDIUM, FailsInAnEpoch
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris, make_friedman1
@@ -252,3 +252,11 @@ def test_an_exact_path_knows_its_own_betas_only(iris):
     assert path.at_beta(0.0).beta == 0.0
     with pytest.raises(ValueError, match="knows the betas"):
         path.at_beta(1e-3)
+
+
+@pytest.mark.parametrize("method", ["amortized", "exact"])
+def test_a_callback_that_fails_fails_the_path(method, iris):
+    pytest.importorskip("sklearn.callback")
+    model = VIBClassifier(**FAST).set_callbacks(FailsInAnEpoch())
+    with pytest.raises(LookupError, match="broken callback"):
+        beta_path(model, *iris, betas=[1e-3, 1e-1], method=method)

@@ -13,7 +13,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
-from models import PLAIN, QUICK, TINY
+from models import PLAIN, QUICK, TINY, FailsInAnEpoch
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris
@@ -346,23 +346,6 @@ def test_no_thread_to_start_is_said(iris, monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with fit_together(), pytest.raises(RuntimeError, match="pre_dispatch"):
         grid_search().fit(*iris)
-
-
-class FailsInAnEpoch:
-    """A callback that breaks."""
-
-    def setup(self, estimator, context):
-        pass
-
-    def teardown(self, estimator, context):
-        pass
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context):
-        if context.task_name == "epoch":
-            raise LookupError("broken callback")
 
 
 def test_a_callback_that_fails_fails_its_own_fit(iris):

@@ -17,9 +17,9 @@ import joblib
 from joblib._parallel_backends import FallbackToBackend
 from joblib.parallel import ParallelBackendBase
 
-from skvib.base import train_problems
+from skvib.base import succeeded, train_problems
 from skvib.model_selection.grouping import stored_once, train_together
-from skvib.nn.problem import METHODS
+from skvib.nn.problem import METHODS, WIDTH
 from skvib.nn.trainer import train
 
 # Callers that divide their work by the number of workers divide it by this many
@@ -31,7 +31,7 @@ _gathering = contextvars.ContextVar("gathering", default=None)
 
 
 @contextmanager
-def fit_together(*, width: int = 64, method: Literal["exact", "amortized"] = "exact") -> Iterator[None]:
+def fit_together(*, width: int = WIDTH, method: Literal["exact", "amortized"] = "exact") -> Iterator[None]:
     """Train together what scikit-learn fits inside this context.
 
     Any search, cross-validation or ensemble that scikit-learn runs through joblib stays as it is. Its tasks run
@@ -96,7 +96,7 @@ class TogetherBackend(ParallelBackendBase):
     supports_sharedmem = True
     uses_threads = True
 
-    def __init__(self, nesting_level=0, width=64, method="exact", **kwargs):
+    def __init__(self, nesting_level=0, width=WIDTH, method="exact", **kwargs):
         super().__init__(nesting_level=nesting_level, **kwargs)
         if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise ValueError(f"width must be a positive integer, the networks of a stack; got {width!r}.")
@@ -255,10 +255,7 @@ class _Gathering:
             self.waiting.append(task)
         self._pass_turn(task)
         answers, task.answer = task.answer, None
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return answers
+        return succeeded(answers)
 
     def abandon(self, call):
         """Drop the call's tasks that have not begun, and unwind those that have; an interrupt waits until then."""

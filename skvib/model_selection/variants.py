@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from skvib.base import train_problems
+from skvib.base import succeeded, train_problems
 
 
 class OverBetas:
@@ -33,7 +33,7 @@ class OverBetas:
             return self.train(problems, settings)
         self.problems, self.settings = problems, settings
         variants = [self._of(problem) for problem in problems]
-        trained = iter(self.train([one for own in variants for one in own], settings))
+        trained = iter(succeeded(self.train([one for own in variants for one in own], settings)))
         self.trainings = [[next(trained) for _ in own] for own in variants]
         return [training_at(own, problem.betas[0]) for own, problem in zip(self.trainings, problems, strict=True)]
 
