@@ -12,10 +12,7 @@ from scipy import sparse
 
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
 CONSTANT_ULPS = 10
-SPARSE = 0.1  # a smaller share of entries that are not the common value of their column
 N_TYPICAL = 9  # rows whose median is taken for a common value, if it is no rarer than 0
-FARTHEST = 2.0  # standardised, of a value that is rare in its column; few values of an ordinary column are farther
-ALIKE = 10.0  # sizes within this factor
 N_LOOKED_AT = 2**14  # rows, for the edges of ramps
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -198,21 +195,13 @@ class Moments(NamedTuple):
         """The same, but for columns that mostly have their common value, such as flags and counts of words.
 
         By its deviation alone what is rare would be the larger the rarer it is, 1 / sqrt(share of rows), and drown the
-        rest of its row: `FARTHEST` is as large as it becomes, so every flag has the scale of an even one. Where nearly
-        all columns are like this, as in counts of words, whatever is not 0 keeps its size among others. A column whose
-        values are of another size than most is brought near to them. From a tenth of such entries to half of that the
-        one scale turns into the other.
+        rest of its row. Here it lies one unit from the mean, as both values of an even flag do; a column whose common
+        value is no rarer than that of an even flag keeps its deviation. No column has a say in the scale of another.
         """
-        varies, scale = (self.deviation > 0) & (self.filled > 0), self.scale
-        emptiness = min(1.0, 2.0 * (1.0 - self.filled[varies].mean() / SPARSE)) if varies.any() else 0.0
+        varies = (self.deviation > 0) & (self.filled > 0)
         squares, filled = (self.deviation**2 + (self.mean - self.common) ** 2)[varies], self.filled[varies]
-        own = np.sqrt(squares / filled)
-        farthest = np.where(filled < 0.5, own / FARTHEST, 0.0)
-        if emptiness > 0:
-            usual = np.sqrt(squares.sum() / filled.sum())
-            alike = np.clip(usual, own / ALIKE, own * ALIKE)
-            scale[varies] *= np.maximum(1.0, alike / scale[varies]) ** emptiness
-        scale[varies] = np.maximum(scale[varies], farthest)
+        scale = self.scale
+        scale[varies] = np.maximum(scale[varies], (1.0 - filled) * np.sqrt(squares / filled))
         return scale
 
     def of_channels(self):

@@ -188,14 +188,32 @@ def test_dense_and_sparse_levels_are_scaled_alike(estimator):
         np.testing.assert_allclose(*map(inputs_of, problems), atol=1e-5)
 
 
-def test_words_keep_their_sizes_among_others_and_numbers_their_deviations():
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.4, 0.6])
+def test_no_column_has_a_say_in_the_scale_of_another(share):
     rng = np.random.default_rng(0)
-    words = np.where(rng.random((400, 300)) < 0.02, rng.uniform(0.2, 0.6, size=(400, 300)), 0.0)
-    scale = weighted_moments(words, np.arange(400), np.ones(400)).scale_of_inputs
-    np.testing.assert_allclose(scale, np.sqrt(np.square(words[words > 0]).mean()), rtol=1e-6)
-    numbers = rng.normal(size=(400, 5)) * [1, 10, 100, 1e-3, 1]
-    moments = weighted_moments(numbers, np.arange(400), np.ones(400))
-    np.testing.assert_allclose(moments.scale_of_inputs, numbers.std(axis=0))
+    flags, money = rng.random((400, 100)) < share, rng.lognormal(8, 2, size=(400, 1))
+    money[rng.random(400) < 0.5] = 0.0
+    units = np.r_[np.ones(100), 1.0] * 10.0 ** rng.integers(-6, 7, size=101)
+
+    def scale_of(X):
+        return weighted_moments(X, np.arange(400), np.ones(400)).scale_of_inputs
+
+    scale = scale_of(np.hstack([flags, money]))
+    np.testing.assert_allclose(scale_of(np.hstack([flags, money]) * units), scale * units, rtol=1e-9)
+    np.testing.assert_allclose(scale[:100], scale_of(flags.astype(float)), rtol=1e-12)
+    np.testing.assert_allclose(scale[100:], scale_of(money), rtol=1e-12)
+
+
+@pytest.mark.parametrize("estimator", [VIBClassifier(random_state=0), VIBRegressor(random_state=0)])
+@pytest.mark.parametrize("unit", [1e-4, 1.0, 1e4])
+def test_many_flags_are_learned_beside_a_number_of_any_unit(estimator, unit):
+    rng = np.random.default_rng(0)
+    flags = rng.random((1200, 100)) < 0.03
+    y = flags @ rng.normal(size=100)
+    if isinstance(estimator, VIBClassifier):
+        y = y > 0
+    X = np.c_[flags, unit * rng.lognormal(0, 1, 1200)]
+    assert clone(estimator).set_params(max_iter=40).fit(X[:800], y[:800]).score(X[800:], y[800:]) > 0.75
 
 
 def test_wide_sparse_input_is_never_densified():
