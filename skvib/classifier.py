@@ -62,9 +62,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         a mask. A gap in a number is its mean, with a column of its own that says so if it had gaps in training.
     n_bins : int, default=0
         Ramps of each number: the encoder sees it as itself, and as so many that rise between quantiles of its distinct
-        values, so it finds thresholds that trees find. Try 16, and of many rows 48. Columns of two values have none,
-        nor have sparse rows, an encoder without hidden layers and an `encoder` of yours. Of a stream the first piece
-        says where they lie.
+        values, so it finds thresholds that trees find. Try 16, and of many rows 48. Columns of two values have none.
+        They need dense X and hidden layers, and no `encoder`. Of a stream the first piece says where they lie.
     learning_rate_init : float, default=6e-3
         Initial step size of Adam.
     learning_rate : {"cosine", "constant"} or callable, default="cosine"

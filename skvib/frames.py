@@ -1,11 +1,14 @@
 """Columns as they come: categories, and numbers with gaps, as one array of numbers."""
 
+import warnings
 from numbers import Integral, Number
 
 import numpy as np
 from scipy import sparse
 
 from skvib.rows import column_names
+
+MANY = 255  # values of a column of categories; of more most should occur again
 
 # of pandas, polars and pyarrow, lower case
 CATEGORICAL = ("categor", "enum", "str", "string", "large_string", "utf8", "dictionary", "boolean[")
@@ -45,6 +48,42 @@ def _is_categorical(X, column, kind):
     if kind in ("bool", "boolean", "Boolean"):
         return None in values_of(X, column)
     return kind.lower().startswith(CATEGORICAL)
+
+
+def columns_of_strings(X, categorical):
+    """Names of the columns of a data frame that hold strings and are no categories."""
+    names = column_names(X) or []
+    others = [k for k in range(len(names)) if k not in set(categorical)]
+    return [names[k] for k in others if any(isinstance(value, str) for value in values_of(X, k))]
+
+
+def check_categories(values, names):
+    """Raise if a column cannot be categories, from {column: list of values}: of lists, or of a value for each row."""
+    for column, of_column in values.items():
+        name = repr(names[column]) if names is not None else column
+        try:
+            n_values = len(set(of_column))
+        except TypeError as error:
+            raise TypeError(f"Column {name} of X holds values that are no categories: {error}.") from error
+        if n_values > max(MANY, len(of_column) / 2):
+            raise ValueError(
+                f"Column {name} of X has {n_values} values in {len(of_column)} rows, too many for categories. Drop an "
+                "identifier; encode text (TfidfVectorizer), dates, and numbers written as strings (pandas.to_numeric)."
+            )
+
+
+def warn_of_unknown(values, categories, names):
+    """Say so if no value of a column was there in training: it may have another type or spelling."""
+    for column, of_column in values.items():
+        known = categories[column]
+        if of_column and known and set(known).isdisjoint(of_column):
+            name = repr(names[column]) if names is not None else column
+            warnings.warn(
+                f"No value of column {name} of X was there in training, such as {of_column[0]!r}; it had "
+                f"{known[0]!r}. They enter as zeros. Check the type and the spelling.",
+                UserWarning,
+                stacklevel=2,
+            )
 
 
 def values_of(X, column):

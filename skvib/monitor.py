@@ -33,6 +33,9 @@ def fit_monitor(estimator, X, y, sample_weight):
     return FitMonitor(estimator, X, y, sample_weight)
 
 
+LITTLE, LITTLE_NATS = 0.05, 0.01  # of H(Y), and nats
+
+
 class FitMonitor:
     """Reports each epoch to scikit-learn's callbacks and to the progress line; either may be absent.
 
@@ -120,11 +123,16 @@ def _fitted(model):
     return {name: value for name, value in vars(model).items() if name not in parameters and "callback" not in name}
 
 
+def is_little(gain, entropy):
+    """Whether so many nats of an entropy are hardly more than nothing: of a rare event few are much."""
+    return gain < min(LITTLE_NATS, LITTLE * abs(entropy))
+
+
 @contextmanager
 def silent_codes_allowed():
     """No warning of a code that says nothing: at the upper end of a search over beta it is right."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The (code collapsed|loss, )", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The (code collapsed|loss, |predictions are)", ConvergenceWarning)
         yield
 
 
@@ -137,8 +145,9 @@ def warn_of_training(model, trainings, settings, entropy):
     by_reason = sorted(trainings, key=lambda training: training.reason == "max_iter")
     training = [*failed, by_reason[len(by_reason) // 2]][0]
     kept = f"the weights of epoch {training.best_epoch} are kept"
-    losses = [one.distortion_ + one.beta * one.rate_ for one in model.estimators_]
-    loss, message = sum(losses) / len(losses), None
+    distortion = sum(one.distortion_ for one in model.estimators_) / len(model.estimators_)
+    loss = sum(one.distortion_ + one.beta * one.rate_ for one in model.estimators_) / len(model.estimators_)
+    message = None
     if training.reason == "diverged":
         message = (
             f"Training diverged in epoch {training.n_epochs}; {kept}. Lower learning_rate_init "
@@ -162,6 +171,12 @@ def warn_of_training(model, trainings, settings, entropy):
         message = (
             f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
             "training fell short. Raise max_iter or learning_rate_init, or lower alpha or beta."
+        )
+    elif model.beta < 1 and is_little(entropy - distortion, entropy):
+        message = (
+            f"The predictions are hardly better than without X: a distortion of {distortion:.3g} nats, of H(Y) = "
+            f"{entropy:.3g}. X may say little about y. If it says more, lower beta, set n_bins=16 for columns with far "
+            "values, or leave out columns of noise."
         )
     if message:
         warnings.warn(message, ConvergenceWarning, stacklevel=3)

@@ -10,7 +10,17 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skvib.checks import check_total
-from skvib.frames import categorical_columns, column_types, encoded, has_gaps, learned_columns, parted
+from skvib.frames import (
+    categorical_columns,
+    check_categories,
+    column_types,
+    columns_of_strings,
+    encoded,
+    has_gaps,
+    learned_columns,
+    parted,
+    warn_of_unknown,
+)
 from skvib.nn.layers import SharedRows, SparseRows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
@@ -35,26 +45,26 @@ def read_inputs(estimator, X):
 def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     """Arrays X, y and weights; the names, number and kinds of columns are learned with `reset`, else checked."""
     refuse_dates(X)
-    X = rows_of(X) if hasattr(X, "detach") else X
+    y = plain_targets(y)
+    _refuse_targets(y, is_numeric=not is_classifier(estimator))
+    X = given = rows_of(X) if hasattr(X, "detach") else X
     categorical = _categories_of(estimator, X, reset)
     rules = {"multi_output": True, "y_numeric": not is_classifier(estimator), **_rules(estimator, X)}
     try:
-        X, y = validate_data(estimator, X, plain_targets(y), reset=reset, skip_check_array=bool(categorical), **rules)
+        X, y = validate_data(estimator, X, y, reset=reset, skip_check_array=bool(categorical), **rules)
         X, values = parted(X, categorical)
         if categorical:
             X, y = check_X_y(X, y, estimator=estimator, ensure_min_features=0, **rules)
-    except ValueError as error:
-        if "could not convert string" not in str(error):
-            raise
-        raise ValueError(
-            f"{error}. Name columns of strings in categorical_features, or pass a data frame, which tells their types."
-        ) from error
+    except (TypeError, ValueError) as error:
+        _explain_strings(error, given, categorical)
+        raise
     X = canonical(X)
     weights = check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     if not weights.any():
         raise ValueError("sample_weight is zero for every row: at least one must be positive.")
     check_total(weights)
     if reset:
+        check_categories(values, column_names(given))
         estimator._columns = learned_columns(X, values, weights)
     if not reset or estimator._columns is not None:
         X = _filled(estimator, X, values)
@@ -69,6 +79,37 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     return X, y, weights
 
 
+def _refuse_targets(y, is_numeric):
+    """Raise if y holds gaps that sorting would trip over, or dates where numbers are asked for."""
+    if y is None or sparse.issparse(y):
+        return
+    try:
+        values = np.asarray(y)
+    except ValueError:  # rows of several lengths, which scikit-learn refuses
+        return
+    if is_numeric and values.dtype.kind in ("m", "M"):
+        raise TypeError(
+            "y holds dates or durations: make numbers of them first, such as days since the first one "
+            "((y - y.min()) / np.timedelta64(1, 'D'))."
+        )
+    if values.dtype.kind == "O" and any(value is None for value in values.flat):
+        raise ValueError("Input y contains NaN: None is a missing value. Drop these rows.")
+
+
+def _explain_strings(error, X, categorical):
+    """Raise which columns hold strings, if that is why X is no array of numbers."""
+    names = columns_of_strings(X, categorical)
+    if names:
+        raise ValueError(
+            f"Columns of X hold strings, but are no categorical_features: {', '.join(names)}. Name them there, too, or "
+            "encode or drop them."
+        ) from error
+    if "could not convert string" in str(error):
+        raise ValueError(
+            f"{error}. Name columns of strings in categorical_features, or pass a data frame, which tells their types."
+        ) from error
+
+
 def _categories_of(estimator, X, reset):
     """The columns of X that are categories."""
     if estimator.encoder is not None:
@@ -81,6 +122,7 @@ def _categories_of(estimator, X, reset):
 def _filled(estimator, X, values):
     """X with a number for each gap, and categories as zeros and ones; the mean fills columns that had no gap."""
     if estimator._columns is not None:
+        warn_of_unknown(values, estimator._columns["categories"], getattr(estimator, "feature_names_in_", None))
         return encoded(X.toarray() if sparse.issparse(X) else X, values, **estimator._columns)
     return np.where(np.isnan(X), estimator._x_mean.astype(X.dtype), X) if has_gaps(X) else X
 

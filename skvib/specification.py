@@ -1,6 +1,7 @@
 """From the parameters of an estimator to what the floor below takes; nothing else reads a parameter of training."""
 
 import math
+import warnings
 from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
@@ -19,6 +20,7 @@ from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
 MAX_EPOCHS, MAX_DRAWS, MAX_BINS, MAX_ESTIMATORS = 2**31 - 1, 10**6, 255, 10**4
+CHANNELS = {1, 3, 4}  # of grey and of colour images
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
 SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
@@ -82,6 +84,13 @@ def encoder_of(estimator, seed, shape):
             'encoder="conv" takes images, X of shape (n, height, width) or (n, channels, height, width); got rows of '
             f"shape {tuple(shape)}. Reshape them, as X.reshape(-1, 28, 28), or leave encoder=None."
         )
+    if len(shape) == 3 and shape[-1] in CHANNELS and shape[0] not in CHANNELS:
+        warnings.warn(
+            f"X holds images of shape {tuple(shape)}, read as (channels, height, width). If the channels come last, "
+            "move them with np.moveaxis(X, -1, 1).",
+            UserWarning,
+            stacklevel=2,
+        )
     return own_module(partial(Convolutions, shape), seed, shape)
 
 
@@ -100,9 +109,19 @@ def architecture_of(estimator, target, shape, module, seed, n_ramps):
 
 
 def n_bins_of(estimator, X):
-    """Ramps of each number; an encoder without hidden layers stays linear."""
-    is_dense = not sparse.issparse(X) and estimator.encoder is None
-    return estimator.n_bins if is_dense and layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes") else 0
+    """Ramps of each number; a ValueError where there can be none."""
+    if not estimator.n_bins:
+        return 0
+    reason = None
+    if sparse.issparse(X):
+        reason = "X is sparse, and ramps are not: pass X.toarray(), or leave n_bins=0"
+    elif estimator.encoder is not None:
+        reason = "an `encoder` takes X as it is: leave n_bins=0"
+    elif not layer_sizes(estimator.hidden_layer_sizes, "hidden_layer_sizes"):
+        reason = "an encoder without hidden layers is linear, and ramps are not: leave n_bins=0, or add a hidden layer"
+    if reason:
+        raise ValueError(f"n_bins={estimator.n_bins}, but {reason}.")
+    return estimator.n_bins
 
 
 def n_steps_of(estimator, n_rows):

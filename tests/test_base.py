@@ -20,6 +20,8 @@ from skvib import VIBClassifier, VIBRegressor
 from skvib.fitted import DTYPES
 from skvib.rows import collapse, row_hashes, weighted_moments
 
+pytestmark = pytest.mark.filterwarnings("ignore:The predictions are hardly better")  # of so few epochs
+
 FAST = {
     "hidden_layer_sizes": (16,),
     "latent_dim": 3,

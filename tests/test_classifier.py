@@ -12,6 +12,8 @@ from sklearn.metrics import log_loss
 
 from skvib import VIBClassifier, mutual_information
 
+pytestmark = pytest.mark.filterwarnings("ignore:The predictions are hardly better")  # of so few epochs
+
 FAST = MEDIUM | QUICK | {"max_iter": 40}
 
 

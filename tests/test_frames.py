@@ -133,7 +133,9 @@ def test_categories_are_named_counted_or_masked(wanted):
     if not any(isinstance(one, str) for one in wanted):
         array = np.c_[np.arange(40.0), np.arange(40) % 3, np.arange(40) % 2]
         model = VIBClassifier(**FAST, categorical_features=wanted).fit(array, np.arange(40) % 3)
-        np.testing.assert_array_equal(model.transform([[1.0, 7, 0]]), model.transform([[1.0, 9, 0]]))
+        known = np.array([[1.0, 2, 0]])  # a prediction without any known value is warned of
+        codes = [model.transform(np.r_[known, [[1.0, unknown, 0]]])[1] for unknown in (7, 9)]
+        np.testing.assert_array_equal(*codes)
 
 
 @pytest.mark.parametrize("wanted", [["weight"], [5], [-1], [True, False], [1.5]])
@@ -148,7 +150,7 @@ def test_what_cannot_be_read_is_refused():
     model = VIBClassifier(**FAST).fit(frame, y)
     with pytest.raises(ValueError, match="feature names"):
         model.predict(frame.rename(columns={"size": "length"}))
-    with pytest.raises(ValueError, match="convert string to float"):
+    with pytest.raises(ValueError, match="hold strings, but are no categorical_features: colour, kind"):
         VIBClassifier(**FAST, categorical_features=None).fit(frame, y)
     array = np.c_[np.arange(40.0), np.arange(40) % 3]
     of_arrays = VIBClassifier(**FAST, categorical_features=[1]).fit(array, np.arange(40) % 2)
@@ -218,6 +220,43 @@ def test_a_frame_in_one_line_predicts_as_well_as_behind_a_column_transformer():
     inside, outside = loss(), loss(make_column_transformer(numbers, categories))
     assert inside == pytest.approx(outside, abs=0.02)
     assert inside < 0.5
+
+
+@pytest.mark.parametrize("container", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_a_column_of_names_is_refused_and_one_of_many_values_is_not(container):
+    rng = np.random.default_rng(0)
+    y = np.arange(1200) % 2
+    ids = {"size": rng.normal(size=1200), "id": [f"C{k:05d}" for k in range(1200)]}
+    with pytest.raises(ValueError, match=r"Column 'id' of X has 1200 values in 1200 rows.*Drop an identifier"):
+        VIBClassifier(**FAST).fit(container(ids), y)
+    zips = {**ids, "id": [f"{k:05d}" for k in rng.integers(300, size=1200)]}
+    VIBClassifier(**FAST).fit(container(zips), y)
+    few = {name: values[:200] for name, values in ids.items()}  # of few rows nobody knows
+    VIBClassifier(**FAST).fit(container(few), y[:200])
+
+
+def test_values_that_are_no_categories_are_refused_with_the_column():
+    frame = pd.DataFrame({"tags": [["a", "b"]] * 60, "x": np.arange(60.0)})
+    with pytest.raises(TypeError, match="Column 'tags' of X holds values that are no categories: unhashable"):
+        VIBClassifier(**FAST).fit(frame, np.arange(60) % 2)
+
+
+def test_strings_beside_the_columns_named_are_told_by_name():
+    frame, y = make_frame(200)
+    with pytest.raises(ValueError, match="hold strings, but are no categorical_features: kind. Name them there, too"):
+        VIBClassifier(**FAST, categorical_features=["colour"]).fit(frame, y)
+
+
+def test_a_column_without_any_known_value_is_told():
+    frame, y = make_frame(200)
+    model = VIBClassifier(**FAST).fit(frame, y)
+    with pytest.warns(UserWarning, match="No value of column 'colour' of X was there in training, such as 'RED'"):
+        model.predict(frame.assign(colour="RED"))
+    with pytest.warns(UserWarning, match="No value of column 'kind'.*such as 3; it had '"):
+        model.predict(frame[:1].assign(kind=3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(frame.assign(colour=["RED", *frame["colour"][1:]]))
 
 
 A_HALF = ["x", "y"] * 30

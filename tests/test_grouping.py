@@ -134,6 +134,7 @@ def test_a_field_that_says_nothing_of_stacks_is_shared_by_their_networks():
     assert shared == ["n_steps", "n_evaluated"]
 
 
+@pytest.mark.filterwarnings("ignore:No candidate predicts much better")  # of so few epochs
 @pytest.mark.parametrize(
     ("name", "values"),
     [("alpha", [0.0, 1000.0]), ("latent_dim", [1, 3]), ("learning_rate_init", [1e-2, 1e-6]), ("batch_size", [8, 150])],

@@ -13,6 +13,8 @@ from skvib import VIBClassifier, VIBRegressor
 from skvib.holdout import held_out_weights
 from skvib.rows import collapse
 
+pytestmark = pytest.mark.filterwarnings("ignore:The predictions are hardly better")  # of so few epochs
+
 FAST = SMALL | {"max_iter": 10}
 
 

@@ -1,6 +1,7 @@
 """encoder="conv": images in, no module to write."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -110,3 +111,13 @@ def test_it_trains_in_stacks_searches_paths_and_ensembles(digits):
     p = np.mean([one.predict_proba(X_test) for one in ensemble.estimators_], axis=0)
     np.testing.assert_allclose(ensemble.predict_proba(X_test), p, rtol=1e-4, atol=1e-6)
     assert cross_val_score(small, X, y, cv=2).mean() > 0.3
+
+
+def test_channels_that_come_last_are_told(digits):
+    X, y = digits[:2]
+    colours = np.repeat(X[:100, :, :, None], 3, axis=3)
+    with pytest.warns(UserWarning, match=r"move them with np.moveaxis\(X, -1, 1\)"):
+        clone(CONV).set_params(max_iter=1).fit(colours, y[:100])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "X holds images")
+        clone(CONV).set_params(max_iter=1).fit(np.moveaxis(colours, -1, 1), y[:100])

@@ -277,6 +277,22 @@ def test_dates_say_how_to_encode_them(estimator, dates, data):
         clone(estimator).fit(dates(pd.date_range("2020-01-01", periods=40)), data[1])
 
 
+@pytest.mark.parametrize("container", [list, np.asarray, pd.Series, pd.DataFrame])
+@pytest.mark.parametrize(("estimator", "values"), [(VIBClassifier(), ["a", "b"]), (VIBRegressor(), [1.0, 2.0])])
+def test_a_target_with_gaps(estimator, values, container):
+    y = [None, *values * 20][:40]
+    with pytest.raises(ValueError, match="contains NaN"):
+        estimator.fit(np.zeros((40, 2)), container(y))
+
+
+@pytest.mark.parametrize("container", [np.asarray, pd.Series])
+def test_dates_are_no_numbers_to_predict(container):
+    days = pd.date_range("2020-01-01", periods=40).to_numpy()
+    for y in (days, days - days[0]):
+        with pytest.raises(TypeError, match="y holds dates or durations: make numbers of them first"):
+            VIBRegressor().fit(np.zeros((40, 2)), container(y))
+
+
 def test_a_validation_target_whose_loss_overflows(data):
     X, _ = data
     y_val = X[:, 0].copy()

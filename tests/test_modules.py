@@ -14,6 +14,8 @@ from torch import nn
 
 from skvib import VIBClassifier, VIBRegressor, beta_path, fit_together
 
+pytestmark = pytest.mark.filterwarnings("ignore:The predictions are hardly better")  # of so few epochs
+
 FAST = {"latent_dim": 3, "max_iter": 10, "random_state": 0}
 
 

@@ -36,19 +36,27 @@ def test_a_training_that_went_well_says_nothing():
         ({"stop_on": "loss"}, "hasn't converged yet"),
         ({"rate": 0.0}, "The code collapsed"),
         ({"distortion": 1.5}, "above H"),
+        ({"distortion": 0.995, "rate": 0.01}, "hardly better than without X: a distortion of 0.995 nats, of H(Y) = 1"),
     ],
 )
 def test_what_went_wrong_is_said_with_the_mend(options, message):
     assert message in said(**options)
 
 
+def test_a_rare_event_that_is_foreseen_a_little_is_no_fault():
+    assert said(distortion=0.018, entropy=0.02, rate=0.01) is None
+    assert "hardly better" in said(distortion=0.0195, entropy=0.02, rate=0.01)
+
+
 def test_a_silent_code_is_no_fault_where_it_is_right():
     assert said(rate=0.0, entropy=None) is None  # of a target whose entropy bounds nothing
     assert said(rate=0.0, betas=(0.1, 1.0)) is None  # inside a path
     assert said(rate=0.0, distortion=1.0, beta=1.0) is None  # where nothing is worth its price
+    assert said(distortion=0.999, rate=0.01, beta=1.0) is None
     with silent_codes_allowed(), warnings.catch_warnings():
         warnings.filterwarnings("error", "no such message")
         warnings.warn("The code collapsed: of a search", ConvergenceWarning, stacklevel=1)
+        warnings.warn("The predictions are hardly better: of a search", ConvergenceWarning, stacklevel=1)
 
 
 def test_nobody_watches_a_fit_that_nobody_asked_about(iris):

@@ -79,16 +79,25 @@ def test_no_ramps_are_none_at_all(estimator, iris):
     X, y = iris
     estimator = clone(estimator).set_params(n_bins=0)
     expected = estimator.fit(X, y).transform(X)
-    for changes in ({"hidden_layer_sizes": ()}, {"encoder": lambda: torch.nn.Linear(4, 8)}):
-        few, none = (clone(estimator).set_params(n_bins=n, **changes).fit(X, y) for n in (4, 0))
-        np.testing.assert_array_equal(few.transform(X), none.transform(X))
-    rows = sparse.csr_array(X)
-    few, none = (clone(estimator).set_params(n_bins=n).fit(rows, y) for n in (4, 0))
-    np.testing.assert_array_equal(few.transform(rows), none.transform(rows))
     levels = (X.mean(axis=0) < X).astype(float)
     few, none = (clone(estimator).set_params(n_bins=n).fit(levels, y) for n in (4, 0))
     np.testing.assert_array_equal(few.transform(levels), none.transform(levels))
     assert not np.array_equal(clone(estimator).set_params(n_bins=4).fit(X, y).transform(X), expected)
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "container", "reason"),
+    [
+        ({}, sparse.csr_array, "X is sparse, and ramps are not: pass X.toarray"),
+        ({"hidden_layer_sizes": ()}, np.asarray, "an encoder without hidden layers is linear"),
+        ({"encoder": lambda: torch.nn.Linear(4, 8)}, np.asarray, "an `encoder` takes X as it is"),
+        ({"encoder": "conv"}, lambda X: X.reshape(-1, 2, 2), "an `encoder` takes X as it is"),
+    ],
+)
+def test_ramps_are_refused_where_there_can_be_none(estimator, changes, container, reason, iris):
+    with pytest.raises(ValueError, match=f"n_bins=4, but {reason}"):
+        clone(estimator).set_params(**changes).fit(container(iris[0]), iris[1])
 
 
 @both

@@ -59,6 +59,17 @@ def test_an_end_of_the_grid_is_said(sign, advice, iris):
         search.fit(*iris)
 
 
+@pytest.mark.parametrize("estimator", [VIBClassifier(**FAST), make_pipeline(StandardScaler(), VIBRegressor(**FAST))])
+def test_a_search_that_finds_nothing_says_so(estimator):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), rng.integers(2, size=200)
+    with pytest.warns(ConvergenceWarning, match="No candidate predicts much better than without X"):
+        BetaSearchCV(estimator, cv=3).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "No candidate")
+        BetaSearchCV(estimator, cv=3).fit(np.c_[X, y + 0.3 * rng.normal(size=200)], y)
+
+
 def test_the_exact_method_is_grid_search(iris):
     search = BetaSearchCV(VIBClassifier(**FAST), GRID, method="exact", cv=3).fit(*iris)
     plain = GridSearchCV(VIBClassifier(**FAST), GRID, scoring="neg_log_loss", cv=3)
@@ -88,6 +99,7 @@ def test_regressors_are_chosen_by_log_likelihood(friedman):
     assert search.best_score_ > scores[np.argmax(betas)] + 0.3  # below, the curve is flat
 
 
+@pytest.mark.filterwarnings("ignore:No candidate predicts much better")  # of so few epochs
 def test_multilabel_targets_are_chosen_by_log_likelihood(iris):
     X, y = iris
     Y = np.c_[y > 0, y > 1].astype(int)
@@ -174,6 +186,7 @@ def test_a_vib_step_in_the_middle_is_found(iris):
     assert search.predict(iris[0]).shape == (150,)
 
 
+@pytest.mark.filterwarnings("ignore:No candidate predicts much better")  # of so few epochs
 def test_with_two_vib_steps_each_keeps_its_own_beta(iris):
     model = make_pipeline(VIBClassifier(**FAST | {"beta": 1e-2}), VIBRegressor(**FAST))
     search = BetaSearchCV(model, {"vibregressor__beta": [1e-3, 1e-2]}, cv=2).fit(*iris)

@@ -38,6 +38,8 @@ from sklearn.preprocessing import StandardScaler
 import skvib.model_selection.grouping
 from skvib import VIBClassifier, VIBRegressor, fit_together
 
+pytestmark = pytest.mark.filterwarnings("ignore:The predictions are hardly better")  # of so few epochs
+
 FAST = TINY | QUICK | PLAIN | {"max_iter": 20}
 BETAS = [1e-3, 1e-2, 1e-1]
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import (
     BaseCrossValidator,
     BaseShuffleSplit,
@@ -27,7 +28,7 @@ from sklearn.utils.validation import check_is_fitted
 from skvib.base import BaseVIB
 from skvib.model_selection.choice import log_likelihood_score, one_standard_error
 from skvib.model_selection.together import fit_together
-from skvib.monitor import silent_codes_allowed
+from skvib.monitor import is_little, silent_codes_allowed
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
@@ -62,6 +63,17 @@ def _warn_of_an_end(beta):
     }
     if beta in advice:
         warnings.warn(f"The chosen beta, {beta:g}, is an end of the grid: {advice[beta]}.", UserWarning, stacklevel=3)
+
+
+def _warn_of_little(scores, baseline):
+    """Say that no candidate predicts much better than without X, so that chance may have chosen."""
+    warnings.warn(
+        f"No candidate predicts much better than without X: the best mean log-likelihood is {np.nanmax(scores):.3g} "
+        f"nats, that of y alone {baseline:.3g}, so chance may have chosen. X may say little about y; else look at its "
+        "columns.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
 
 
 def _chosen_has(method: str) -> Callable[[Method], Method]:
@@ -205,9 +217,21 @@ class BetaSearchCV(GridSearchCV):
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
-        if self.param_grid is None and hasattr(self, "best_params_"):
+        baseline = self._score_without_inputs(y) if params.get("sample_weight") is None else None
+        if baseline is not None and is_little(np.nanmax(self.cv_results_["mean_test_score"]) - baseline, baseline):
+            _warn_of_little(self.cv_results_["mean_test_score"], baseline)
+        elif self.param_grid is None and hasattr(self, "best_params_"):
             _warn_of_an_end(self.best_params_[names[0]])
         return self
+
+    def _score_without_inputs(self, y):
+        """The mean log-likelihood that a prediction without X has; None of another score or an end that has none."""
+        _, last = at_the_end_of(getattr(self, "best_estimator_", None))
+        if self.scoring is not None or not isinstance(last, BaseVIB):
+            return None
+        targets = last._target.encode(targets_array(y))
+        entropy = last._target.entropy(targets, np.ones(len(targets)))
+        return None if entropy is None else -entropy
 
     def _explain(self, error, X, y, groups):
         """Raise what failed on the splits without a finite score, or the error itself if it does not fail again."""
