@@ -168,7 +168,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         keeps_state = incremental or self.warm_start
         self._take(members, trainings, problems[0], keeps_state=keeps_state, continues=continues)
         entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
-        warn_of_training(self, trainings, settings, entropy)
+        warn_of_training(self, trainings, settings, entropy, len(rows))
 
     def _learn_target(self, y, classes, continues, incremental):
         """What y is, and the seed of all draws; a fit that continues knows them."""
@@ -231,14 +231,14 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         if self.standardize:
             moments = rows.moments().of_channels() if self.encoder == "conv" else rows.moments()
         self._set_x_moments(moments)
-        self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X))
+        self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X), moments.deviation)
         n_ramps = self._ramp_edges[:, 1:].size
         self._architecture = architecture_of(self, self._target, shape, self._encoder, self._seed, n_ramps)
         self._n_features_out = self.latent_dim  # of each network
         self._shaped_by = shaping_of(self)
 
     def _set_x_moments(self, moments):
-        self._x_mean, self._x_deviation, self._x_filled, _, self._x_common = moments
+        self._x_mean, self._x_deviation, self._x_filled, _, self._x_common, _ = moments
         self._x_scale = moments.scale_of_inputs
 
     def _learn_scale(self, rows, incremental):

@@ -122,8 +122,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _fits_float32(self):
         """Whether rows can be standardised in float32: products and quotients of what it holds are in range."""
-        largest = max(np.abs(self._x_mean).max(initial=0.0), self._x_scale.max(initial=0.0))
-        return largest < FLOAT32_RANGE and self._x_scale.min(initial=1.0) > 1.0 / FLOAT32_RANGE
+        scale = self._x_scale[np.isfinite(self._x_scale)]
+        largest = max(np.abs(self._x_mean).max(initial=0.0), scale.max(initial=0.0))
+        return largest < FLOAT32_RANGE and scale.min(initial=1.0) > 1.0 / FLOAT32_RANGE
 
     def _assert_dtypes(self):
         """Whatever X and y were, what is fitted has one type."""

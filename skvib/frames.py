@@ -8,6 +8,7 @@ from scipy import sparse
 
 from skvib.rows import column_names
 
+N_TELLING = 5  # values that are all unknown, of a type that is known, are no chance
 MANY = 255  # values of a column of categories; of more most should occur again
 
 # of pandas, polars and pyarrow, lower case
@@ -73,13 +74,14 @@ def check_categories(values, names):
 
 
 def warn_of_unknown(values, categories, names):
-    """Say so if no value of a column was there in training: it may have another type or spelling."""
+    """Say so if no value of a column was there in training: it has another type, or perhaps another spelling."""
     for column, of_column in values.items():
-        known = categories[column]
-        if of_column and known and set(known).isdisjoint(of_column):
+        known, given = categories[column], [value for value in of_column if value is not None]
+        is_telling = len(given) >= N_TELLING or not {*map(type, given)} <= {*map(type, known)}
+        if given and known and is_telling and set(known).isdisjoint(given):
             name = repr(names[column]) if names is not None else column
             warnings.warn(
-                f"No value of column {name} of X was there in training, such as {of_column[0]!r}; it had "
+                f"No value of column {name} of X was there in training, such as {given[0]!r}; it had "
                 f"{known[0]!r}. They enter as zeros. Check the type and the spelling.",
                 UserWarning,
                 stacklevel=2,
@@ -128,12 +130,15 @@ def learned_columns(numbers, values, weights):
     gaps = np.isnan(numbers[kept])
     weight = weights[kept, None] * ~gaps
     shares = weight / np.maximum(weight.sum(axis=0), np.finfo(float).tiny)
-    fill = (shares * np.where(gaps, 0.0, numbers[kept])).sum(axis=0)
+    known = np.where(gaps, 0.0, numbers[kept])
+    fill = _rounded((shares * known).sum(axis=0))
+    low, high = (known.min(axis=0, initial=np.inf, where=~gaps), known.max(axis=0, initial=-np.inf, where=~gaps))
+    fill = np.where(low == high, low, fill)  # to the bit, or the column would seem to vary
     categories = {
         column: sorted({of_column[row] for row in kept}, key=lambda value: (value is None, str(value), repr(value)))
         for column, of_column in values.items()
     }
-    return {"categories": categories, "fill": _rounded(fill), "flagged": gaps.any(axis=0)}
+    return {"categories": categories, "fill": fill, "flagged": gaps.any(axis=0)}
 
 
 def _rounded(means):

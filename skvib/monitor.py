@@ -1,6 +1,7 @@
 """Watching a fit: scikit-learn's callbacks, the progress line of `verbose`, and warnings of what went wrong."""
 
 import copy
+import math
 import time
 import warnings
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ def fit_monitor(estimator, X, y, sample_weight):
     return FitMonitor(estimator, X, y, sample_weight)
 
 
-LITTLE, LITTLE_NATS = 0.05, 0.01  # of H(Y), and nats
+LITTLE, LITTLE_NATS, LITTLE_EVIDENCE = 0.05, 0.01, 10.0  # of H(Y), and nats: of a row, and of all
 
 
 class FitMonitor:
@@ -123,9 +124,9 @@ def _fitted(model):
     return {name: value for name, value in vars(model).items() if name not in parameters and "callback" not in name}
 
 
-def is_little(gain, entropy):
-    """Whether so many nats of an entropy are hardly more than nothing: of a rare event few are much."""
-    return gain < min(LITTLE_NATS, LITTLE * abs(entropy))
+def is_little(gain, entropy, n_rows):
+    """Whether so many nats a row may be nothing: of a rare event few are much, and so are a few each of many rows."""
+    return gain < min(LITTLE_NATS, LITTLE * abs(entropy)) and gain * n_rows < LITTLE_EVIDENCE
 
 
 @contextmanager
@@ -136,7 +137,7 @@ def silent_codes_allowed():
         yield
 
 
-def warn_of_training(model, trainings, settings, entropy):
+def warn_of_training(model, trainings, settings, entropy, n_rows=math.inf):
     """Say what went wrong, and the mend; nothing about a code that collapses inside a path.
 
     The networks of an ensemble are judged by their means, since each of them trains for itself.
@@ -172,7 +173,7 @@ def warn_of_training(model, trainings, settings, entropy):
             f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
             "training fell short. Raise max_iter or learning_rate_init, or lower alpha or beta."
         )
-    elif model.beta < 1 and is_little(entropy - distortion, entropy):
+    elif model.beta < 1 and is_little(entropy - distortion, entropy, n_rows):
         message = (
             f"The predictions are hardly better than without X: a distortion of {distortion:.3g} nats, of H(Y) = "
             f"{entropy:.3g}. X may say little about y. If it says more, lower beta, set n_bins=16 for columns with far "

@@ -11,7 +11,8 @@ import numpy as np
 from scipy import sparse
 
 CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
-CONSTANT_ULPS = 10
+# a smaller deviation, relative to the mean, is that of rounding
+ROUNDING, ROUNDING_OF_FLOAT32 = 10 * float(np.finfo(np.float64).eps), 2 * float(np.finfo(np.float32).eps)
 N_TYPICAL = 9  # rows whose median is taken for a common value, if it is no rarer than 0
 N_LOOKED_AT = 2**14  # rows, for the edges of ramps
 _ODD = np.uint64(0x9E3779B97F4A7C15)
@@ -176,7 +177,7 @@ class Moments(NamedTuple):
     """Mean and standard deviation of columns, 0 for a constant one, and what share of each is not its common value.
 
     All are float64. The common value is 0, or the median of some rows if more rows have it. `weight` is that of the
-    rows.
+    rows, `rounding` the deviation, relative to the mean, from which on a column varies.
     """
 
     mean: np.ndarray
@@ -184,6 +185,7 @@ class Moments(NamedTuple):
     filled: np.ndarray
     weight: float
     common: np.ndarray
+    rounding: float = ROUNDING
 
     @property
     def scale(self):
@@ -197,19 +199,20 @@ class Moments(NamedTuple):
         By its deviation alone what is rare would be the larger the rarer it is, 1 / sqrt(share of rows), and drown the
         rest of its row. Here it lies one unit from the mean, as both values of an even flag do; a column whose common
         value is no rarer than that of an even flag keeps its deviation. No column has a say in the scale of another.
+        The scale of a constant column is infinite: of what it may be later nothing was learned, and nothing is made.
         """
         varies = (self.deviation > 0) & (self.filled > 0)
         squares, filled = (self.deviation**2 + (self.mean - self.common) ** 2)[varies], self.filled[varies]
         scale = self.scale
         scale[varies] = np.maximum(scale[varies], (1.0 - filled) * np.sqrt(squares / filled))
-        return scale
+        return np.where(self.deviation > 0, scale, np.inf)
 
     def of_channels(self):
         """Those of images (..., height, width) whose pixels are taken alike: each has the moments of its channel."""
         mean = self.mean.mean(axis=(-2, -1), keepdims=True)
         deviation = np.sqrt((self.deviation**2 + (self.mean - mean) ** 2).mean(axis=(-2, -1), keepdims=True))
         mean, deviation, filled = (np.broadcast_to(part, self.mean.shape).copy() for part in (mean, deviation, 1.0))
-        return Moments(*_settled(mean, deviation), filled, self.weight, self.common)
+        return Moments(*_settled(mean, deviation, self.rounding), filled, self.weight, self.common, self.rounding)
 
     def merged(self, other):
         """Those of both sets of rows together; of equal ones, these themselves (Chan, Golub and LeVeque 1983).
@@ -217,13 +220,13 @@ class Moments(NamedTuple):
         The other's shares are those of values that are not common here.
         """
         weight = self.weight + other.weight
-        share = other.weight / weight
+        share, rounding = other.weight / weight, max(self.rounding, other.rounding)
         with np.errstate(over="ignore", invalid="ignore"):
             step, variance = other.mean - self.mean, self.deviation**2
             variance = variance + share * (other.deviation**2 - variance) + share * (1.0 - share) * step**2
-            mean, deviation = _settled(self.mean + share * step, np.sqrt(variance))
+            mean, deviation = _settled(self.mean + share * step, np.sqrt(variance), rounding)
         filled = self.filled + share * (other.filled - self.filled)
-        return Moments(mean, deviation, filled, weight, self.common).checked()
+        return Moments(mean, deviation, filled, weight, self.common, rounding).checked()
 
     def checked(self):
         """Itself, if its numbers are finite."""
@@ -241,7 +244,8 @@ def change(before, after, scale_before, scale_after):
     Of a column that was constant nothing is known but that value, which keeps its meaning.
     """
     scale_before = np.where(before.deviation > 0, scale_before, scale_after)
-    ratio, shift = scale_after / scale_before, (after.mean - before.mean) / scale_before
+    ratio = np.where(after.deviation > 0, scale_after, 1.0) / np.where(after.deviation > 0, scale_before, 1.0)
+    shift = (after.mean - before.mean) / scale_before
     return (ratio, shift) if (ratio != 1).any() or shift.any() else None
 
 
@@ -251,15 +255,15 @@ def weighted_moments(X, rows, weights, common=None):
     What is not `common` in a column counts as filled; by default it is the value that more rows have, 0 or the median
     of the first ones.
     """
-    total = float(weights.sum())
+    total, rounding = float(weights.sum()), ROUNDING_OF_FLOAT32 if X.dtype == np.float32 else ROUNDING
     values = [np.zeros(X.shape[1:]), _median(X, rows[:N_TYPICAL])] if common is None else [common]
     with np.errstate(over="ignore", invalid="ignore"):
         moments = _sparse_moments if sparse.issparse(X) else _dense_moments
         mean, variance, shares = moments(X, rows, weights / total, values)
-        mean, deviation = _settled(mean, np.sqrt(variance))
+        mean, deviation = _settled(mean, np.sqrt(variance), rounding)
     most = np.argmax(shares, axis=0)[None]
     share, common = (np.take_along_axis(np.stack(parts), most, 0)[0] for parts in (shares, values))
-    return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, common).checked()
+    return Moments(mean, deviation, np.maximum(1.0 - share, 0.0), total, common, rounding).checked()
 
 
 def _dense(X, rows):
@@ -275,9 +279,9 @@ def _median(X, rows):
     return np.sort(_dense(X, rows), axis=0)[(len(rows) - 1) // 2]
 
 
-def _settled(mean, deviation):
+def _settled(mean, deviation, rounding):
     """A column whose values differ by rounding alone is constant."""
-    return mean, np.where(deviation <= CONSTANT_ULPS * np.finfo(np.float64).eps * np.abs(mean), 0.0, deviation)
+    return mean, np.where(deviation <= rounding * np.abs(mean), 0.0, deviation)
 
 
 def standardized(X, rows, mean, scale):
@@ -302,7 +306,7 @@ def _keys(n_columns, salt):
     return (keys * np.uint64(0xBF58476D1CE4E5B9)) | np.uint64(1)
 
 
-def ramp_edges(X, rows, n_bins):
+def ramp_edges(X, rows, n_bins, deviation):
     """Columns (C,) that have thresholds to find, and edges (C, n_bins + 1) between quantiles of their distinct values.
 
     Of many rows some are looked at, the first ones in their canonical order. A column of fewer values than edges
@@ -312,7 +316,7 @@ def ramp_edges(X, rows, n_bins):
     looked_at = np.asarray(X[rows[:N_LOOKED_AT]], dtype=np.float64).T if n_bins else ()
     for column, values in enumerate(looked_at):
         values = np.unique(values)
-        if len(values) > 2:
+        if len(values) > 2 and deviation[column] > 0:
             own = np.quantile(values, np.linspace(0.0, 1.0, min(n_bins, len(values) - 1) + 1))
             columns.append(column)
             edges.append(np.pad(own, (0, n_bins + 1 - len(own)), mode="edge"))

@@ -20,7 +20,7 @@ from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
 MAX_EPOCHS, MAX_DRAWS, MAX_BINS, MAX_ESTIMATORS = 2**31 - 1, 10**6, 255, 10**4
-CHANNELS = {1, 3, 4}  # of grey and of colour images
+MIN_SIDE = 8  # of a colour image
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
 SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
@@ -73,6 +73,11 @@ def check_unchanged(estimator, before):
             )
 
 
+def _seems_last(first, second, last):
+    """Whether an image of this shape seems to have its channels last: of colours, or grey and square."""
+    return (last in (3, 4) and min(first, second) >= MIN_SIDE) or (last == 1 and first == second > 1)
+
+
 def encoder_of(estimator, seed, shape):
     """The module that encodes rows of this shape, None where dense layers do."""
     if estimator.encoder is None:
@@ -84,7 +89,7 @@ def encoder_of(estimator, seed, shape):
             'encoder="conv" takes images, X of shape (n, height, width) or (n, channels, height, width); got rows of '
             f"shape {tuple(shape)}. Reshape them, as X.reshape(-1, 28, 28), or leave encoder=None."
         )
-    if len(shape) == 3 and shape[-1] in CHANNELS and shape[0] not in CHANNELS:
+    if len(shape) == 3 and _seems_last(*shape):
         warnings.warn(
             f"X holds images of shape {tuple(shape)}, read as (channels, height, width). If the channels come last, "
             "move them with np.moveaxis(X, -1, 1).",

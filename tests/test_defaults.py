@@ -5,6 +5,7 @@ import pytest
 from models import asked
 from scipy import sparse
 from scipy.stats import norm
+from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss
@@ -138,6 +139,51 @@ def test_a_rare_value_lies_one_unit_from_the_mean(usual, share, first):
         moments = weighted_moments(container(X), np.r_[first, np.delete(np.arange(n), first)], np.ones(n))
         sizes = np.abs(X - moments.mean) / moments.scale_of_inputs
         assert sizes[:, 0].max() == pytest.approx(1.0, rel=0.06)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of noise, in three epochs
+@pytest.mark.parametrize("estimator", [VIBClassifier(random_state=0), VIBRegressor(random_state=0)])
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+def test_what_was_constant_in_training_means_nothing_later(estimator, container):
+    rng = np.random.default_rng(0)
+    X, y = np.c_[rng.normal(size=(200, 2)), np.full(200, 7.0), np.zeros(200)], rng.integers(2, size=200)
+    model = clone(estimator).set_params(max_iter=3).fit(container(X), y)
+    later = X + np.array([0.0, 0.0, 1e5, -3.0])
+    np.testing.assert_array_equal(model.transform(container(later)), model.transform(container(X)))
+    np.testing.assert_array_equal(model.predict(container(later)), model.predict(container(X)))
+
+
+def test_a_stream_learns_what_was_constant_in_its_first_piece():
+    rng = np.random.default_rng(0)
+    X, y = np.c_[rng.normal(size=(400, 2)), np.zeros(400)], rng.integers(2, size=400)
+    model = VIBClassifier(random_state=0).partial_fit(X, y, classes=[0, 1])
+    X[:, 2] = 3.0 * y
+    for _ in range(60):
+        model.partial_fit(X, y)
+    assert model.score(X, y) > 0.95
+
+
+@pytest.mark.parametrize("price", [19.99, 3.0, 1e-7])
+def test_gaps_in_a_constant_column_leave_it_constant(price):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=300), np.where(rng.random(300) < 0.3, np.nan, price)]
+    model = VIBRegressor(max_iter=5, random_state=0).fit(X, X[:, 0])
+    assert model._x_deviation[1] == 0
+    later = X + np.array([0.0, 5.0])
+    np.testing.assert_array_equal(model.predict(later), model.predict(X))
+
+
+def test_a_column_of_float32_that_differs_by_rounding_alone_is_constant():
+    rng = np.random.default_rng(0)
+    whole = rng.integers(1, 40, 300).astype(np.float32)
+    X = np.c_[rng.normal(size=300), whole * np.float32(0.1) / whole].astype(np.float32)
+    assert len(np.unique(X[:, 1])) > 1
+    rows, weights = np.arange(300), np.ones(300)
+    whole = weighted_moments(X, rows, weights)
+    np.testing.assert_array_equal(whole.deviation > 0, [True, False])
+    parts = [weighted_moments(X, half, np.ones(150)) for half in (rows[:150], rows[150:])]
+    np.testing.assert_array_equal(parts[0].merged(parts[1]).deviation > 0, [True, False])
+    assert weighted_moments(X.astype(np.float64), rows, weights).deviation[1] > 0  # there it may mean something
 
 
 def test_columns_that_vary_keep_their_deviation():

@@ -252,11 +252,15 @@ def test_a_column_without_any_known_value_is_told():
     model = VIBClassifier(**FAST).fit(frame, y)
     with pytest.warns(UserWarning, match="No value of column 'colour' of X was there in training, such as 'RED'"):
         model.predict(frame.assign(colour="RED"))
+    with pytest.warns(UserWarning, match="No value of column 'colour'.*such as 'RED'"):
+        model.predict(frame.assign(colour=["RED"] * 5 + [None] * 195))
     with pytest.warns(UserWarning, match="No value of column 'kind'.*such as 3; it had '"):
         model.predict(frame[:1].assign(kind=3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.predict(frame.assign(colour=["RED", *frame["colour"][1:]]))
+        model.predict(frame[:3].assign(colour="RED"))  # few rows may all be of rare values
+        model.predict(frame.assign(colour=None))
 
 
 A_HALF = ["x", "y"] * 30

@@ -11,14 +11,14 @@ from skvib import VIBClassifier, VIBRegressor
 from skvib.monitor import fit_monitor, silent_codes_allowed, warn_of_training
 
 
-def said(reason="max_iter", *, stop_on=None, entropy=1.0, rate=0.5, distortion=0.2, betas=(0.1,), beta=0.1):
+def said(reason="max_iter", *, stop_on=None, entropy=1.0, rate=0.5, distortion=0.2, betas=(0.1,), beta=0.1, n_rows=500):
     """The warning of a training that ended so, or None."""
     model = VIBClassifier(beta=beta)
     model.distortion_, model.rate_, model.latent_rates_ = distortion, rate, np.array([rate])
     training = SimpleNamespace(reason=reason, n_epochs=7, best_epoch=5, betas=betas)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_training(model, [training], SimpleNamespace(stop_on=stop_on), entropy)
+        warn_of_training(model, [training], SimpleNamespace(stop_on=stop_on), entropy, n_rows)
     assert all(warning.category is ConvergenceWarning for warning in caught)
     return str(caught[0].message) if caught else None
 
@@ -45,6 +45,7 @@ def test_what_went_wrong_is_said_with_the_mend(options, message):
 
 def test_a_rare_event_that_is_foreseen_a_little_is_no_fault():
     assert said(distortion=0.018, entropy=0.02, rate=0.01) is None
+    assert said(distortion=0.995, rate=0.01, n_rows=20_000) is None  # nor a little of many rows
     assert "hardly better" in said(distortion=0.0195, entropy=0.02, rate=0.01)
 
 

@@ -69,7 +69,7 @@ def test_edges_lie_between_quantiles_of_distinct_values_where_there_is_a_thresho
     rng = np.random.default_rng(0)
     spiky = np.where(rng.random(1000) < 0.92, 0.0, rng.integers(1, 9, 1000))
     X = np.c_[spiky, rng.integers(0, 2, 1000), np.ones(1000), rng.integers(0, 4, 1000), np.arange(1000.0)]
-    columns, edges = ramp_edges(X, rng.permutation(1000), 4)
+    columns, edges = ramp_edges(X, rng.permutation(1000), 4, X.std(axis=0))
     np.testing.assert_array_equal(columns, [0, 3, 4])
     np.testing.assert_allclose(edges, [[0, 2, 4, 6, 8], [0, 1, 2, 3, 3], 999 * np.linspace(0, 1, 5)])
 

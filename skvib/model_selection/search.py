@@ -218,8 +218,9 @@ class BetaSearchCV(GridSearchCV):
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
         baseline = self._score_without_inputs(y) if params.get("sample_weight") is None else None
-        if baseline is not None and is_little(np.nanmax(self.cv_results_["mean_test_score"]) - baseline, baseline):
-            _warn_of_little(self.cv_results_["mean_test_score"], baseline)
+        scores = self.cv_results_["mean_test_score"] if baseline is not None else ()
+        if baseline is not None and is_little(np.nanmax(scores) - baseline, baseline, len(y)):
+            _warn_of_little(scores, baseline)
         elif self.param_grid is None and hasattr(self, "best_params_"):
             _warn_of_an_end(self.best_params_[names[0]])
         return self
@@ -227,7 +228,7 @@ class BetaSearchCV(GridSearchCV):
     def _score_without_inputs(self, y):
         """The mean log-likelihood that a prediction without X has; None of another score or an end that has none."""
         _, last = at_the_end_of(getattr(self, "best_estimator_", None))
-        if self.scoring is not None or not isinstance(last, BaseVIB):
+        if self.scoring is not None or not isinstance(last, BaseVIB) or getattr(last, "class_weight", None):
             return None
         targets = last._target.encode(targets_array(y))
         entropy = last._target.entropy(targets, np.ones(len(targets)))
