@@ -21,6 +21,7 @@ from skvib.holdout import held_out_weights
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import set_buffers
 from skvib.nn.evaluation import joint_distortion
+from skvib.nn.priors import RATE, RESIDUAL_RATE
 from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
 from skvib.nn.rows import TARGET, Rows
 from skvib.nn.trainer import train
@@ -46,7 +47,7 @@ SEEDS_APART = 0x10001  # those of the networks of an ensemble
 # what each network of an ensemble has learned for itself
 OWN = (
     *("_encoder", "_weights", "_layout", "_optimizer", "_n_steps", "_n_epochs", "_no_improvement_count"),
-    *("_n_features_out", "n_iter_", "history_", "latent_rates_", "rate_", "distortion_"),
+    *("_n_features_out", "n_iter_", "history_", "latent_rates_", "rate_", "residual_rate_", "distortion_"),
 )
 # What trains problems: `fit_together` sets another function for its tasks, which waits for their companions
 train_problems = ContextVar("train_problems", default=train)
@@ -302,7 +303,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             member.n_estimators, member._members, member._seed = 1, (), self._seed_of(k)
             member._shaped_by = {**self._shaped_by, "n_estimators": 1}
             if continues:
-                vars(member).update({name: vars(self._members[k])[name] for name in OWN})
+                own = vars(self._members[k])
+                vars(member).update({name: own[name] for name in OWN if name in own})
             elif k:
                 member._encoder = encoder_of(self, member._seed, self._x_mean.shape)
         return members
@@ -372,7 +374,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self.history_ = _means([one.history_ for one in self._members])
         self.latent_rates_ = np.concatenate([one.latent_rates_ for one in self._members])
         self._n_features_out = len(self.latent_rates_)
-        self.rate_ = float(self.latent_rates_.sum())
+        self.rate_ = sum(one.rate_ for one in self._members)
+        if hasattr(self._members[0], "residual_rate_"):
+            self.residual_rate_ = sum(one.residual_rate_ for one in self._members)
         with torch.no_grad():
             distortion = joint_distortion(self._trained_network(), problem, self.n_predict_draws)
         self.distortion_ = distortion + self._target.units
@@ -390,7 +394,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self.n_iter_ = training.n_epochs
         self._set_history(fit.history, self.history_ if continues else None)
         self.latent_rates_ = fit.latent_rates.numpy().astype(np.float64)
-        self.rate_ = float(self.latent_rates_.sum())
+        is_sum = self.latent_prior == "normal"
+        self.rate_ = float(self.latent_rates_.sum()) if is_sum else fit.rates[RATE]
+        vars(self).pop("residual_rate_", None)
+        if RESIDUAL_RATE in fit.rates:
+            self.residual_rate_ = fit.rates[RESIDUAL_RATE]
         self.distortion_ = fit.distortions[TARGET] + self._target.units
 
     def _set_history(self, history, before):

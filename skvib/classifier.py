@@ -31,6 +31,13 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Price of a nat that the code carries about X. Above 1 the code carries nothing; at 0 it is free.
     latent_dim : int, default=32
         Size of the code Z.
+    latent_prior : {"normal", "mixture", "class"}, default="normal"
+        p(z), what codes are compared to: N(0, I), or a mixture of normal distributions that is learned with the
+        network, one for each class, or ten where y has no classes. "class" is for a label a row: it is compared to the
+        component of its own class and pays that alone, the residual rate, a bound of I(X;Z|Y). The loss is (1 - beta)
+        distortion + beta residual rate, for beta up to 1, the Conditional Entropy Bottleneck (Fischer 2020) at gamma =
+        beta / (1 - beta). `residual_rate_` is the training mean of the residual rate; `rate_` is that of the mixture,
+        and bounds I(X;Z).
     hidden_layer_sizes : int or array-like of int, default=(256, 256)
         Widths of the encoder's hidden layers; ``()`` makes it linear.
     activation : {"relu", "silu", "gelu", "tanh"}, default="relu"
@@ -126,7 +133,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     rate_, distortion_ : float
         Training means of KL(q(z|x) || p(z)) and, over draws of z, of -log q(y|z), nats.
     latent_rates_ : ndarray of shape (latent_dim,)
-        The rate of each latent dimension, nats.
+        The rate of each latent dimension, nats. They add up to `rate_` with ``latent_prior="normal"`` alone.
+    prior_weights_, prior_means_, prior_scales_ : ndarray of shape (n_components,), (n_components, latent_dim)
+        Those of the components of p(z), of a single network.
     n_active_ : int
         Dimensions above 0.01 nats.
     estimators_ : list
@@ -176,6 +185,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         *,
         beta: float = 3e-3,
         latent_dim: int = 32,
+        latent_prior: Literal["normal", "mixture", "class"] = "normal",
         hidden_layer_sizes: int | ArrayLike = (256, 256),
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu",
         decoder_hidden_layer_sizes: int | ArrayLike = (),
@@ -205,6 +215,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     ) -> None:
         self.beta = beta
         self.latent_dim = latent_dim
+        self.latent_prior = latent_prior
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes

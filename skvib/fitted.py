@@ -36,7 +36,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
-    n_bins, n_estimators = 0, 1
+    n_bins, n_estimators, latent_prior = 0, 1, "normal"
     categorical_features: Any = "from_dtype"
     _columns: dict | None = None
     _members: tuple | list = ()
@@ -239,10 +239,12 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples,)
             In nats.
         """
-        return self._map_rows(X, lambda *parts: _latent_rates(*parts).sum(-1))
+        return self._map_rows(X, self._rates)
 
     def latent_rate_samples(self, X: MatrixLike) -> np.ndarray:
-        """The rate of each row by latent dimension; they add up to `rate_samples`.
+        """The rate of each row by latent dimension, beside that dimension of the prior.
+
+        They add up to `rate_samples` with ``latent_prior="normal"`` alone.
 
         Parameters
         ----------
@@ -254,7 +256,13 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         rates : ndarray of shape (n_samples, latent_dim)
             In nats.
         """
-        return self._map_rows(X, _latent_rates)
+        return self._map_rows(X, self._latent_rates)
+
+    def _rates(self, xp, network, posterior):
+        return network.prior.rate(xp, posterior, self._points(network)).sum(0)
+
+    def _latent_rates(self, xp, network, posterior):
+        return _side_by_side(xp, network.prior.predictive(xp, posterior, self._points(network)))
 
     def score_samples(self, X: MatrixLike) -> np.ndarray:
         """An inlier score, minus the rate of each row, which Pipelines forward.
@@ -347,6 +355,28 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     # Fitted attributes that follow from others
 
     @property
+    def prior_weights_(self) -> np.ndarray:
+        """The weights of the components of p(z), (n_components,)."""
+        return self._prior_components()[0]
+
+    @property
+    def prior_means_(self) -> np.ndarray:
+        """Their means, (n_components, latent_dim)."""
+        return self._prior_components()[1]
+
+    @property
+    def prior_scales_(self) -> np.ndarray:
+        """Their standard deviations, (n_components, latent_dim)."""
+        return self._prior_components()[2]
+
+    def _prior_components(self):
+        check_is_fitted(self)
+        if self._members:
+            raise AttributeError("An ensemble has as many priors as networks: ask one of estimators_.")
+        prior = self._network(torch.float32).prior
+        return tuple(part.numpy().astype(np.float64) for part in prior.components_of(0, self._n_features_out))
+
+    @property
     def loss_curve_(self) -> list[float]:
         """Loss of each epoch, nats."""
         return self.history_["loss"].tolist()
@@ -391,10 +421,6 @@ def _all_draws(xp, eta):
     n_networks, n_draws, n_rows, n_parameters = eta.shape
     flat = xp.permute(eta, (3, 0, 1, 2)).reshape(n_parameters, n_networks * n_draws, n_rows)
     return xp.permute(flat, (1, 2, 0))
-
-
-def _latent_rates(xp, network, posterior):
-    return _side_by_side(xp, network.prior.predictive(xp, posterior))
 
 
 def _check_finite(array, what, dtype):

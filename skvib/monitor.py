@@ -147,7 +147,8 @@ def warn_of_training(model, trainings, settings, entropy, n_rows=math.inf):
     training = [*failed, by_reason[len(by_reason) // 2]][0]
     kept = f"the weights of epoch {training.best_epoch} are kept"
     distortion = sum(one.distortion_ for one in model.estimators_) / len(model.estimators_)
-    loss = sum(one.distortion_ + one.beta * one.rate_ for one in model.estimators_) / len(model.estimators_)
+    rate = sum(getattr(one, "residual_rate_", one.rate_) for one in model.estimators_) / len(model.estimators_)
+    loss = distortion + model.beta * rate
     message = None
     if training.reason == "diverged":
         message = (

@@ -15,18 +15,21 @@ from skvib.nn.convolutions import Convolutions
 from skvib.nn.encoders import n_outputs_of, own_module
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
+from skvib.nn.priors import PRIORS
 from skvib.nn.problem import SCHEDULES, WIDTH, Settings, check_memory
 from skvib.private import Interval, Options, StrOptions
 
 AUTO_BATCH_SIZES = 32, 200
 MAX_EPOCHS, MAX_DRAWS, MAX_BINS, MAX_ESTIMATORS = 2**31 - 1, 10**6, 255, 10**4
 MIN_SIDE = 8  # of a colour image
+N_COMPONENTS = 10  # of a mixture where there are no classes
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
-SHAPING = ("latent_dim", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
+SHAPING = ("latent_dim", "latent_prior", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
 CONSTRAINTS = {
     "beta": [Interval(Real, 0, LARGEST, closed="both")],
     "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
+    "latent_prior": [StrOptions({"normal", *PRIORS})],
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -65,7 +68,8 @@ def shaping_of(estimator):
 def check_unchanged(estimator, before):
     """Raise if a parameter differs from what `shaping_of` the first fit was."""
     now = shaping_of(estimator)
-    for name, value in {"n_estimators": 1, **before}.items():  # which the oldest stored models do not name
+    # the oldest stored models do not name all
+    for name, value in {"n_estimators": 1, "latent_prior": "normal", **before}.items():
         if now[name] != value:
             raise ValueError(
                 f"{name} changed from {value!r} to {now[name]!r}, but a fit that continues keeps its network: "
@@ -110,7 +114,19 @@ def architecture_of(estimator, target, shape, module, seed, n_ramps):
         "likelihood": target.likelihood,
         "n_outputs": target.n_outputs,
         "n_ramps": n_ramps,
+        **_prior_of(estimator, target),
     }
+
+
+def _prior_of(estimator, target):
+    """What p(z) is: nothing to say of the default."""
+    name = estimator.latent_prior
+    if name == "normal":
+        return {}
+    is_of_classes = target.likelihood == "categorical"
+    if name == "class" and not is_of_classes:
+        raise ValueError('latent_prior="class" needs one class label per row: use "mixture" for other targets.')
+    return {"latent_prior": name, "n_components": target.n_outputs if is_of_classes else N_COMPONENTS}
 
 
 def n_bins_of(estimator, X):

@@ -9,6 +9,7 @@ from skvib.nn.layers import ACTIVATIONS, N_GROUPS, ConditionedOnBeta, SparseRows
 from skvib.nn.likelihoods import LIKELIHOODS
 from skvib.nn.network import Architecture, VIBNetwork, quasi_normal
 from skvib.nn.objective import loss_terms
+from skvib.nn.operations import TORCH
 from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.priors import StandardNormal
 from skvib.nn.rows import Batch, Rows
@@ -27,9 +28,11 @@ def make_network(
     kind=Architecture,
     decoder=(5,),
     edges=None,
+    prior="normal",
 ):
     n_ramps = edges[0].low.numel() if edges else 0
-    architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS, n_ramps)
+    n_components = 0 if prior == "normal" else N_OUTPUTS
+    architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS, n_ramps, prior, n_components)
     network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values, edges=edges).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
@@ -191,8 +194,11 @@ def test_closed_form_rate_is_the_monte_carlo_rate():
     noise = torch.cat([noise, -noise], 1)
     code = Code(posterior, noise, posterior.sample(noise))
     log_ratio = 0.5 * (code.z**2 - noise**2) - sigma.log().unsqueeze(1)
-    torch.testing.assert_close(prior.rates(posterior), log_ratio.mean(1), atol=1e-3, rtol=0)
-    torch.testing.assert_close(prior.record(code)[0], prior.rates(posterior).sum(-1))
+    rates = prior.predictive(TORCH, posterior, noise[:, :, 0])
+    torch.testing.assert_close(rates, log_ratio.mean(1), atol=1e-3, rtol=0)
+    ((paid,), _) = prior.record(code, make_batch(make_network()[0]).rows)
+    torch.testing.assert_close(paid, rates.sum(-1))
+    torch.testing.assert_close(paid, prior.rate(TORCH, posterior, noise[:, :, 0]))
 
 
 def test_quasi_random_points_have_the_moments_of_the_normal():

@@ -83,9 +83,9 @@ def assert_agree(of_numpy, of_torch):
 
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 @pytest.mark.parametrize("likelihood", sorted(LIKELIHOODS))
-@pytest.mark.parametrize("decoder", [(), (5,)])
-def test_numpy_predicts_what_torch_does(activation, likelihood, decoder):
-    network, _ = make_network(activation, likelihood, latent_dims=(3, 2), decoder=decoder)
+@pytest.mark.parametrize(("decoder", "prior"), [((), "normal"), ((5,), "mixture")])
+def test_numpy_predicts_what_torch_does(activation, likelihood, decoder, prior):
+    network, _ = make_network(activation, likelihood, latent_dims=(3, 2), decoder=decoder, prior=prior)
     network.center, network.scale = (v * torch.ones(N_FEATURES, dtype=torch.float64) for v in (0.3, 2.0))
     generator = torch.Generator().manual_seed(0)
     x = 20.0 * torch.randn((2, 50, N_FEATURES), generator=generator, dtype=torch.float64)
@@ -96,7 +96,8 @@ def test_numpy_predicts_what_torch_does(activation, likelihood, decoder):
         posterior = network.predictive(xp, rows)
         eta = network.head.predictive(xp, posterior, draws)
         predicted = network.likelihood.predictive(xp, eta[0])
-        said.append((*posterior, network.prior.predictive(xp, posterior), eta, predicted))
+        rates = (ask(xp, posterior, draws) for ask in (network.prior.predictive, network.prior.rate))
+        said.append((*posterior, *rates, eta, predicted))
         for method in ("log_predictive", "moments"):
             if hasattr(network.likelihood, method):
                 more = getattr(network.likelihood, method)(xp, eta if method == "moments" else eta[0])
@@ -110,6 +111,8 @@ def test_numpy_predicts_what_torch_does(activation, likelihood, decoder):
     [
         VIBClassifier(**SMALL),
         VIBClassifier(**SMALL, n_estimators=2),
+        VIBClassifier(**SMALL, n_estimators=2, latent_prior="mixture"),
+        VIBClassifier(**SMALL, latent_prior="class"),
         VIBRegressor(**SMALL, **PLAIN),
         VIBRegressor(**SMALL, **PLAIN, noise="homoscedastic", decoder_hidden_layer_sizes=(8,)),
     ],
@@ -120,11 +123,10 @@ def test_numpy_predicts_what_a_fitted_estimator_does(model):
     network, x = model.network_, X.astype(np.float32)[None]
     posterior = network.predictive(NUMPY, x)
     np.testing.assert_allclose(np.hstack(posterior.mu), model.transform(X), rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(
-        network.prior.predictive(NUMPY, posterior).sum((0, 2)), model.rate_samples(X), rtol=1e-4, atol=1e-4
-    )
     points = quasi_normal(model.n_predict_draws, SMALL["latent_dim"]).float().numpy()
     points = np.repeat(points[None], network.n_networks, axis=0)
+    rates = network.prior.rate(NUMPY, posterior, points).sum(0)
+    np.testing.assert_allclose(rates, model.rate_samples(X), rtol=1e-4, atol=1e-4)
     eta = network.head.predictive(NUMPY, posterior, points)
     predicted = np.mean([network.likelihood.predictive(NUMPY, of_network) for of_network in eta], axis=0)
     if isinstance(model, VIBClassifier):

@@ -17,7 +17,7 @@ def checkpoint(epoch):
 
 
 def progress(terms=("distortion", "rate"), price=None):
-    watched = Progress((0.1,), terms, price or Linear(), checkpoint(0))
+    watched = Progress((0.1,), terms, len(terms) - 1, price or Linear(), checkpoint(0))
     watched.first_loss = 1.0
     return watched
 
@@ -36,7 +36,7 @@ def test_a_training_that_continues_another_eases_nothing_and_draws_what_comes_ne
 
 
 def test_a_loss_adds_up_what_all_heads_say_and_the_price_of_the_mean_rate():
-    square = SimpleNamespace(cost=lambda beta, rate: beta * rate**2)
+    square = SimpleNamespace(loss=lambda beta, distortion, rate: distortion + beta * rate**2)
     watched = progress(("distortion", "reconstruction", "rate"), square)
     watched.record({"distortion": [1.0], "reconstruction": [20.0], "rate": [4.0]}, [-0.5])
     assert watched.loss == pytest.approx(1.0 + 20.0 + 1.6)

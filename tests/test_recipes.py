@@ -21,6 +21,7 @@ from skvib import BetaSearchCV, VIBClassifier, beta_path, feature_information, l
 from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.objective import loss_terms
+from skvib.nn.operations import TORCH
 from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.prices import Linear
 from skvib.nn.priors import StandardNormal
@@ -189,10 +190,10 @@ def test_the_gradients_of_any_prior_and_price_agree_with_autograd(laplace, prior
     batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
     posterior, rows = network(batch.rows.inputs), batch.rows
     code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), (rate, _) = network.head.record(code, rows.targets["y"]), network.prior.record(code)
+    (distortion, _), ((rate,), _) = network.head.record(code, rows.targets["y"]), network.prior.record(code, rows)
     weight = rows.weights.sum(1, keepdim=True)
-    cost = weight / batch.n_rows * network.price.cost(beta, (rows.weights * rate).sum(1, keepdim=True) / weight)
-    loss = (rows.weights / batch.n_rows * distortion).sum() + cost.sum()
+    means = ((rows.weights * term).sum(1, keepdim=True) / weight for term in (distortion, rate))
+    loss = (weight / batch.n_rows * network.price.loss(beta, *means)).sum()
     expected = torch.autograd.grad(loss, list(network.parameters()))
     with torch.no_grad():
         terms = loss_terms(network, batch, beta)
@@ -206,8 +207,8 @@ def test_the_rate_at_draws_is_in_the_mean_that_by_dimension(laplace):
     mu = torch.randn((1, 4, 3), generator=generator, dtype=torch.float64)
     posterior = Diagonal(mu, torch.full_like(mu, 0.7))
     noise = torch.randn((1, 200_000, 4, 3), generator=generator, dtype=torch.float64)
-    rate, _ = prior.record(Code(posterior, noise, posterior.sample(noise)))
-    torch.testing.assert_close(rate, prior.rates(posterior).sum(-1), atol=1e-2, rtol=0)
+    (rate,), _ = prior.record(Code(posterior, noise, posterior.sample(noise)), rows=None)
+    torch.testing.assert_close(rate, prior.rate(TORCH, posterior, None), atol=1e-2, rtol=0)
 
 
 def test_networks_with_another_prior_and_price_train_the_same_alone_or_in_a_stack(laplace):

@@ -87,7 +87,7 @@ def price_of_the_prior(mu, sigma, p_x, n_draws=20_000):
     return float(p_x @ (log_marginal + 0.5 * (z**2).sum(-1)).mean(1))
 
 
-def discrete(problem, beta):
+def discrete(problem, beta, **options):
     p_xy = joint_table(problem)
     n_x, n_y = p_xy.shape
     x, y = np.repeat(np.arange(n_x), n_y), np.tile(np.arange(n_y), n_x)
@@ -103,6 +103,7 @@ def discrete(problem, beta):
         max_iter=3000,
         random_state=0,
         **FREE,
+        **options,
     ).fit(np.eye(n_x)[x], y, sample_weight=p_xy.ravel())
     excess = model.distortion_ + beta * model.rate_ - limit
     of_prior = beta * price_of_the_prior(*model.encode(np.eye(n_x)), p_xy.sum(1))

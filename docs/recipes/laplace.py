@@ -5,6 +5,7 @@ import math
 import torch
 
 from skvib.nn.network import Architecture
+from skvib.nn.prices import Linear
 from skvib.nn.priors import Prior
 
 LOG_2, HALF_LOG_2PIE = math.log(2.0), 0.5 * math.log(2.0 * math.pi * math.e)
@@ -18,9 +19,9 @@ class Laplace(Prior):
         # a network of a smaller latent size than its neighbours has z = 0 and sigma = 1 in the others
         self.register_buffer("n_dims", torch.tensor(latent_dims, dtype=torch.float32, device="cpu")[:, None])
 
-    def record(self, code):
+    def record(self, code, rows):
         minus_entropy = -code.posterior.sigma.log().sum(-1)
-        return code.z.abs().sum(-1).mean(1) + minus_entropy + (LOG_2 - HALF_LOG_2PIE) * self.n_dims, code
+        return (code.z.abs().sum(-1).mean(1) + minus_entropy + (LOG_2 - HALF_LOG_2PIE) * self.n_dims,), code
 
     def backward(self, tape, grad, gradient):
         of_z = grad[:, None, :, None] * tape.z.sign() / tape.z.shape[1]
@@ -28,7 +29,7 @@ class Laplace(Prior):
         gradient.mu.add_(own.mu)
         gradient.sigma.add_(own.sigma).addcdiv_(grad.unsqueeze(-1), tape.posterior.sigma, value=-1.0)
 
-    def predictive(self, xp, posterior):
+    def predictive(self, xp, posterior, points):
         mu, sigma = posterior
         ratio = mu / sigma
         density = xp.exp(-0.5 * ratio * ratio) / math.sqrt(2.0 * math.pi)
@@ -37,11 +38,11 @@ class Laplace(Prior):
         return mean_size - xp.log(sigma) + LOG_2 - HALF_LOG_2PIE
 
 
-class Square:
+class Square(Linear):
     """beta times the square of the mean rate."""
 
-    def cost(self, beta, rate):
-        return beta * rate**2
+    def loss(self, beta, distortion, rate):
+        return distortion + beta * rate**2
 
     def slope(self, beta, rates, weights):
         return 2.0 * beta * (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)

@@ -90,8 +90,17 @@ class TrainingCurveDisplay:
         scores = self.history.get("validation_log_likelihood")
         if scores is None or len(scores) == 0:
             return None
-        prices = self.beta * self.history["rate"]
-        return prices - np.pad(scores, (0, len(prices) - len(scores)), constant_values=np.nan)  # partial_fit has none
+        prices = self._prices()
+        scores = np.pad(scores, (0, len(prices) - len(scores)), constant_values=np.nan)  # partial_fit has none
+        return prices - self._share_of_distortion() * scores
+
+    def _prices(self):
+        """What was paid in each epoch, nats."""
+        return self.beta * self.history.get("residual_rate", self.history["rate"])
+
+    def _share_of_distortion(self):
+        """What of the distortion is in the loss."""
+        return 1.0 - self.beta if "residual_rate" in self.history else 1.0
 
     def plot(self, *, ax: Axes | None = None, **line_kw: Any) -> Self:
         """Draw the curves.
@@ -114,12 +123,14 @@ class TrainingCurveDisplay:
         def draw(values, label, **style):
             return ax.plot(epochs, values, label=label, **style | line_kw)[0]
 
-        price = self.beta * self.history["rate"]
+        price, distortion = self._prices(), self._share_of_distortion() * self.history["distortion"]
+        is_residual = "residual_rate" in self.history
+        paid, counted = ("residual rate", "(1 - β) · distortion") if is_residual else ("rate", "distortion")
         self.line_ = draw(self.history["loss"], "loss", color="black", lw=2)
-        self.distortion_line_ = draw(self.history["distortion"], "distortion", color=BLUE, ls="--")
-        self.rate_line_ = draw(price, f"β · rate, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
+        self.distortion_line_ = draw(distortion, counted, color=BLUE, ls="--")
+        self.rate_line_ = draw(price, f"β · {paid}, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
         self.validation_line_ = None
-        shown = [self.history["loss"], self.history["distortion"], price]
+        shown = [self.history["loss"], distortion, price]
         losses = self._validation_losses()
         if losses is not None:
             shown.append(losses)

@@ -27,7 +27,7 @@ class LatentInformation:
     Parameters
     ----------
     rate, rate_se : ndarray of shape (latent_dim,)
-        The rate of each dimension, the mean of KL(q(z_k|x) || p(z_k)), and its standard error. They add up to the rate.
+        The rate of each dimension, the mean of KL(q(z_k|x) || p(z_k)), and its standard error.
     x_added, x_added_se : ndarray of shape (latent_dim,)
         What dimension k says of X beyond the others, I(X;Z) - I(X;Z without k), and its standard error. It is at most
         the rate of k, and taken as 0 for an inactive dimension.

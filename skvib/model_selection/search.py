@@ -204,6 +204,11 @@ class BetaSearchCV(GridSearchCV):
             raise ValueError("BetaSearchCV requires y to be passed, but the target y is None.")
         y = plain_targets(y)
         names = self._names_of_beta()
+        _, last = at_the_end_of(self.estimator)
+        if self.method == "amortized" and getattr(last, "latent_prior", "normal") != "normal":
+            raise ValueError(
+                f'latent_prior="{last.latent_prior}" needs method="exact", which trains a network for each beta.'
+            )
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
         refit = self._refit(grid)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))

@@ -11,6 +11,7 @@ from torch import Tensor
 from skvib.nn.batches import Pool, pad, stacked
 from skvib.nn.heads import repeat_rows
 from skvib.nn.network import VIBNetwork, quasi_normal
+from skvib.nn.operations import TORCH
 from skvib.nn.posteriors import Code
 from skvib.nn.problem import Problem, Settings
 from skvib.nn.rows import TARGET
@@ -49,17 +50,20 @@ class Evaluation:
 
     def distortions_and_rates(
         self, network: VIBNetwork, generators: Sequence[torch.Generator]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Weighted means over training rows: of each head (M,), over draws of z, and rates (M, latent_dim), nats.
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Weighted means over training rows, nats: of each head and each term of the prior (M,), over draws of z, and
+        of rates by dimension (M, latent_dim).
 
         The draws are the points with signs drawn anew for each row, so that their errors cancel.
         """
         points = self.few_points
-        rates = weights = zero = points.new_zeros(())
+        latent_rates = weights = zero = points.new_zeros(())
+        rates = dict.fromkeys(network.prior.terms, zero)
         distortions, shares = dict.fromkeys(network.heads, zero), dict.fromkeys(network.heads, zero)
         for rows, counts in self.training.chunks(self.n_evaluated):
             posterior = network(rows.inputs)
-            rates = rates + (rows.weights.unsqueeze(-1) * network.prior.rates(posterior)).sum(1)
+            by_dimension = network.prior.predictive(TORCH, posterior, points)
+            latent_rates = latent_rates + (rows.weights.unsqueeze(-1) * by_dimension).sum(1)
             weights = weights + rows.weights.sum(1)
             signs = _signs(counts, network.bottleneck.latent_dims, generators, points)
             noise = points.unsqueeze(2) * signs.unsqueeze(1)
@@ -68,7 +72,14 @@ class Evaluation:
                 share, (values, _) = rows.share(name), head.record(code, rows.targets[name])
                 distortions[name] = distortions[name] + (share * values).sum(1)
                 shares[name] = shares[name] + share.sum(1)
-        return {name: total / shares[name] for name, total in distortions.items()}, rates / weights.unsqueeze(-1)
+            of_rows, _ = network.prior.record(code, rows)
+            for name, values in zip(network.prior.terms, of_rows, strict=True):
+                rates[name] = rates[name] + (rows.weights * values).sum(1)
+        return (
+            {name: total / shares[name] for name, total in distortions.items()},
+            {name: total / weights for name, total in rates.items()},
+            latent_rates / weights.unsqueeze(-1),
+        )
 
 
 def joint_distortion(network: VIBNetwork, problem: Problem, n_draws: int) -> float:

@@ -20,8 +20,8 @@ from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Parameter, Part
 from skvib.nn.posteriors import Diagonal
-from skvib.nn.prices import Linear, Price
-from skvib.nn.priors import RATE, Prior, StandardNormal
+from skvib.nn.prices import Conditional, Linear, Price
+from skvib.nn.priors import PRIORS, ClassMixture, Prior, StandardNormal
 from skvib.nn.ramps import Edges, Embedding, Ramps
 from skvib.nn.rows import TARGET
 
@@ -31,7 +31,7 @@ class Architecture:
     """What a network is made of: what a stack must share, but for the latent size.
 
     With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns. `n_ramps` are the numbers
-    that an encoder sees beside those of a row.
+    that an encoder sees beside those of a row, `n_components` those of a prior that is learned.
     """
 
     n_features: int
@@ -41,6 +41,8 @@ class Architecture:
     likelihood: str
     n_outputs: int
     n_ramps: int = 0
+    latent_prior: str = "normal"
+    n_components: int = 0
 
     def n_weights(self, latent_dim: int) -> int:
         """How many coefficients its layers have."""
@@ -56,11 +58,11 @@ class Architecture:
 
     def prior(self, latent_dims: Sequence[int]) -> Prior:
         """What codes are compared to."""
-        return StandardNormal()
+        return PRIORS[self.latent_prior](latent_dims, self.n_components) if self.n_components else StandardNormal()
 
     def price(self) -> Price:
         """What their rate costs."""
-        return Linear()
+        return Conditional() if PRIORS.get(self.latent_prior) is ClassMixture else Linear()
 
 
 class VIBNetwork(Part):
@@ -94,10 +96,15 @@ class VIBNetwork(Part):
         self.encoder = MLPEncoder(sizes, a.activation, linear) if encoders is None else ModuleEncoder(encoders)
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
         self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
+        self.prior, self.price = a.prior(latent_dims), a.price()
         if len(set(self.terms)) < len(self.terms):
             raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
-        self.prior, self.price = a.prior(latent_dims), a.price()
-        self.n_networks = n_networks
+        if row_values is not None and a.n_components:
+            raise ValueError(
+                f'A network for all betas has no latent_prior="{a.latent_prior}": use method="exact", which trains one '
+                "for each."
+            )
+        self.n_networks, self._n_components = n_networks, a.n_components
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
         self._hidden_width = max((*sizes[1:], 2 * max(latent_dims)))
@@ -107,8 +114,8 @@ class VIBNetwork(Part):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The names of those of its loss: what its heads say, and the rate."""
-        return *(head.term for head in self.heads.values()), RATE
+        """The names of those of its loss: what its heads say, and what its prior does, of which the first is paid."""
+        return *(head.term for head in self.heads.values()), *self.prior.terms
 
     @property
     def head(self) -> Head:
@@ -206,6 +213,7 @@ class VIBNetwork(Part):
         """What takes longer steps than others, and how much."""
         for head in self.heads.values():
             yield from head.speeds()
+        yield from self.prior.speeds()
 
     def set_progress(self, progress: float) -> None:
         """How much of its training is over, in [0, 1]."""
@@ -224,7 +232,7 @@ class VIBNetwork(Part):
     def row_elements(self, n_points: int, is_sparse: bool) -> int:
         """Numbers that one row needs in its widest places, with so many draws of z."""
         width = self._hidden_width if is_sparse else self._dense_width
-        return self.n_networks * (width + n_points * self._decoder_width)
+        return self.n_networks * (width + n_points * max(self._decoder_width, self._n_components))
 
 
 @lru_cache(maxsize=16)

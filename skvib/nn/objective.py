@@ -4,9 +4,9 @@ For a row (x, y) of weight w, with z = mu + sigma * noise and beta the price of 
 
     loss = distortion + beta * rate,
     distortion = -log q(y|z),
-    rate = KL(q(z|x) || N(0, I))
+    rate = KL(q(z|x) || p(z))
 
-(Alemi et al. 2017, equation 17; beta multiplies the rate, and both are in nats). A batch averages w * loss
+(Alemi et al. 2017, equation 17; both are in nats); another price may weigh them otherwise. A batch averages w * loss
 over its rows and over the draws of noise. It is divided by its number of rows times the mean weight of the whole
 training set, never by its own weight sum, which would bias it towards batches of light rows.
 
@@ -29,7 +29,7 @@ from skvib.nn.rows import Batch
 
 
 def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
-    """What each head says of the rows, and their rates at last, (T, M, n), nats.
+    """What each head says of the rows, and at last the terms of the prior, (T, M, n), nats.
 
     Writes the gradient of sum(weight * loss) / n_rows, for beta (M, 1) or (M, n), into the parameters' `grad`.
     """
@@ -37,11 +37,14 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
     posterior, of_encoder = network.record(rows.inputs)
     code = Code(posterior, noise, posterior.sample(noise))
     values, tapes = zip(*[head.record(code, rows.targets[name]) for name, head in heads], strict=True)
-    rate, of_prior = prior.record(code)
+    (paid, *others), of_prior = prior.record(code, rows)
     per_row = rows.weights / n_rows
-    shares = [rows.shares[name] / n_rows if name in rows.shares else per_row for name, _ in heads]
+    counted = network.price.share(beta, per_row)
+    shares = [
+        network.price.share(beta, rows.shares[name] / n_rows) if name in rows.shares else counted for name, _ in heads
+    ]
     of_z = [head.backward(*given) for (_, head), *given in zip(heads, tapes, shares, strict=True)]
     gradient = posterior.pull(noise, reduce(torch.add, of_z))
-    prior.backward(of_prior, network.price.slope(beta, rate, rows.weights) * per_row, gradient)
+    prior.backward(of_prior, network.price.slope(beta, paid, rows.weights) * per_row, gradient)
     network.backward(of_encoder, gradient)
-    return torch.stack((*values, rate))
+    return torch.stack((*values, paid, *others))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 from torch import Tensor
 
+LEAST_SHARE = 1e-3
+
 
 class Price(Protocol):
-    """The cost u of a network's mean rate, in nats; nothing else multiplies by beta."""
+    """What distortion and mean rate come to, in nats; nothing else multiplies by beta."""
 
-    def cost(self, beta: Any, rate: Any) -> Any:
-        """u(rate), elementwise."""
+    def check(self, betas: Iterable[float]) -> None:
+        """Raise a ValueError if it has no meaning at one of them."""
+
+    def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
+        """Of both together, elementwise."""
+
+    def share(self, beta: Tensor, weights: Tensor) -> Tensor:
+        """Of row weights (M, n) what counts in the distortion."""
 
     def slope(self, beta: Tensor, rates: Tensor, weights: Tensor) -> Tensor:
         """u'(mean rate), (M, 1) or for each row (M, n): of the rows' rates and weights (M, n)."""
@@ -20,8 +29,35 @@ class Price(Protocol):
 class Linear:
     """beta nats for each nat (Alemi et al. 2017, equation 17)."""
 
-    def cost(self, beta: Any, rate: Any) -> Any:
-        return beta * rate
+    def check(self, betas: Iterable[float]) -> None:
+        """It has one at all."""
+
+    def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
+        return distortion + beta * rate
+
+    def share(self, beta: Tensor, weights: Tensor) -> Tensor:
+        return weights
 
     def slope(self, beta: Tensor, rates: Tensor, weights: Tensor) -> Tensor:
         return beta
+
+
+class Conditional(Linear):
+    """(1 - beta) D + beta R of a residual rate R.
+
+    The Conditional Entropy Bottleneck (Fischer 2020) at gamma = beta / (1 - beta), times 1 - beta: it is finite up to
+    beta = 1 and has the same stationary points as D + beta R of a rate that bounds I(X;Z). There the decoder still
+    learns, by a small share.
+    """
+
+    def check(self, betas: Iterable[float]) -> None:
+        if max(betas) > 1.0:
+            raise ValueError(
+                f'latent_prior="class" weighs distortion by 1 - beta: beta must be at most 1; got {max(betas):g}.'
+            )
+
+    def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
+        return (1.0 - beta) * distortion + beta * rate
+
+    def share(self, beta: Tensor, weights: Tensor) -> Tensor:
+        return (1.0 - beta).clamp_min(LEAST_SHARE) * weights

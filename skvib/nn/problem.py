@@ -160,7 +160,7 @@ class Settings:
 class Fit(NamedTuple):
     """The network of one beta: weights (P,) and buffers, and what they make of the training rows.
 
-    `distortions` are those of each head.
+    `distortions` are those of each head, `rates` the means of the terms of its prior.
     """
 
     weights: Tensor
@@ -169,6 +169,7 @@ class Fit(NamedTuple):
     history: History
     distortions: dict[str, float]
     latent_rates: Tensor
+    rates: dict[str, float] = {}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from torch import Tensor
 
 from skvib.nn.prices import Price
-from skvib.nn.priors import RATE
 from skvib.nn.problem import History, Problem, Settings, State
 
 VALIDATION = "validation_log_likelihood"
@@ -68,8 +67,12 @@ class Progress:
     Once it is closed, `best` is what it keeps, and `state` where it could go on. `failure` is what a monitor raised.
     """
 
-    def __init__(self, betas: tuple[float, ...], terms: Sequence[str], price: Price, start: Checkpoint) -> None:
+    def __init__(
+        self, betas: tuple[float, ...], terms: Sequence[str], n_heads: int, price: Price, start: Checkpoint
+    ) -> None:
+        """`terms` are the names of what `n_heads` heads say, of the rate that is paid, and of others."""
         self.betas, self.terms, self.price = betas, terms, price
+        self.heads, self.paid = terms[:n_heads], terms[n_heads]
         self.histories: list[History] = [{name: [] for name in ("loss", *terms)} for _ in betas]
         self.best = self.second_best = start
         self.best_score = self.best_reached = -math.inf
@@ -92,8 +95,8 @@ class Progress:
             for history, mean in zip(self.histories, of_beta, strict=True):
                 history[name].append(mean)
         for beta, history in zip(self.betas, self.histories, strict=True):
-            distortions = sum(history[name][-1] for name in means if name != RATE)
-            history["loss"].append(distortions + self.price.cost(beta, history[RATE][-1]))
+            distortion = sum(history[name][-1] for name in self.heads)
+            history["loss"].append(self.price.loss(beta, distortion, history[self.paid][-1]))
         if likelihoods is None and VALIDATION in self.histories[0]:
             likelihoods = [history[VALIDATION][-1] for history in self.histories]
         if likelihoods is not None:
@@ -112,7 +115,7 @@ class Progress:
         Likelihood alone would choose a code that is not yet paid; the rate of a validation row has no bound.
         """
         priced = zip(self.betas, self.histories, strict=True)
-        return fmean(h[VALIDATION][-1] - self.price.cost(beta, h[RATE][-1]) for beta, h in priced)
+        return -fmean(self.price.loss(beta, -h[VALIDATION][-1], h[self.paid][-1]) for beta, h in priced)
 
     @property
     def has_diverged(self) -> bool:

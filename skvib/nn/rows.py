@@ -30,9 +30,14 @@ class Rows(NamedTuple, Generic[X]):
         """The weights of the rows in a head."""
         return self.shares.get(head, self.weights)
 
-    def term_weights(self, heads: Iterable[str]) -> Tensor:
-        """Their weights in what each head says, and in the rate at last, (T, ..., n); (..., n) where all are equal."""
-        return torch.stack([*map(self.share, heads), self.weights]) if self.shares else self.weights
+    def term_weights(self, heads: Iterable[str], n_rates: int = 1) -> Tensor:
+        """Their weights in what each head says and in `n_rates` terms of the rate, (T, ..., n).
+
+        Where all are equal they are (..., n).
+        """
+        if not self.shares:
+            return self.weights
+        return torch.stack([*map(self.share, heads), *[self.weights] * n_rates])
 
     def map(self, function: Callable[[Any], Any]) -> Rows[X]:
         """A function of each of its parts."""

@@ -16,11 +16,13 @@ from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
 from skvib.nn.objective import loss_terms
 from skvib.nn.optimizer import Optimizer
+from skvib.nn.posteriors import Diagonal
 from skvib.nn.problem import WIDTH, Fit, Monitor, Problem, Settings, State, Training, available_device
 from skvib.nn.progress import Checkpoint, Clock, Progress
 from skvib.nn.stack import Stack
 from skvib.nn.stopping import stopping_of
 
+N_STARTS = 1024  # rows of whose codes the prior's components begin
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 
 
@@ -77,7 +79,9 @@ class _Run:
         like = torch.empty(0, dtype=first.rows.inputs.dtype, device=settings.device)
         betas = betas_of([problem.betas for problem in problems], like)
         self.stack = Stack(problems, settings, betas)
+        self.stack.network.price.check(first.betas if len(first.betas) > 1 else [p.betas[0] for p in problems])
         pool = Pool([problem.rows for problem in problems], settings.device)
+        self._start_priors(pool)
         self.batches = Batches(problems, pool, betas, settings.n_train_draws)
         self.evaluation = Evaluation(problems, settings, pool)
         self.optimizer = Optimizer(self.stack, pool, settings.ema_decay)
@@ -85,10 +89,22 @@ class _Run:
         self.stopping = stopping_of(settings)
         self.progress = progress or [self._at_the_start(m) for m in range(len(problems))]
 
+    def _start_priors(self, pool: Pool) -> None:
+        """Components begin where codes are, or they would fall into one."""
+        network, begin = self.stack.network, [m for m, p in enumerate(self.problems) if p.start is None]
+        if not begin or not any(True for _ in network.prior.trained()):
+            return
+        counts = [min(len(rows.weights), N_STARTS) for rows in pool.members]
+        rows = pool.take([torch.arange(count, device=self.settings.device) for count in counts])
+        codes = network(rows.inputs)
+        for m in begin:
+            of_network = Diagonal(*(part[m, : counts[m]] for part in codes))
+            network.prior.start(m, of_network, pool.members[m], self.stack.seeded(m, 0))
+
     def _at_the_start(self, m: int) -> Progress:
         stack, network = self.stack, self.stack.network
         start = stack.checkpoint(stack.weights.values, m, 0)
-        return Progress(self.problems[m].betas, network.terms, network.price, start)
+        return Progress(self.problems[m].betas, network.terms, len(network.heads), network.price, start)
 
     def train_epoch(self, epoch: int) -> None:
         stack, network, clock = self.stack, self.stack.network, self.clock
@@ -98,7 +114,7 @@ class _Run:
         for step, (batch, beta) in enumerate(batches, epoch * clock.n_steps):
             network.set_progress(clock.eased(step))
             terms = loss_terms(network, batch, beta)
-            recorded.append((terms, batch.rows.term_weights(network.heads), beta))
+            recorded.append((terms, batch.rows.term_weights(network.heads, len(network.prior.terms)), beta))
             self.optimizer.update(clock.learning_rate(step), step)
         is_validated = self.evaluation.validation is not None and clock.is_due(epoch, stack.betas.n_epochs_apart)
         self._record(recorded, is_validated)
@@ -115,7 +131,7 @@ class _Run:
             self._record_first(*recorded[0])
         terms, weights, drawn = zip(*recorded, strict=True)
         means = self.stack.betas.means(torch.cat(terms, -1), torch.cat(weights, -1), drawn)
-        likelihoods = self._validate(rates=means[-1]) if is_validated else None
+        likelihoods = self._validate(rates=means[len(self.stack.network.heads)]) if is_validated else None
         of_terms = means.tolist()
         for m in self.open():
             own = {name: of_term[m] for name, of_term in zip(self.progress[m].terms, of_terms, strict=True)}
@@ -123,21 +139,22 @@ class _Run:
 
     def _record_first(self, terms: Tensor, weights: Tensor, drawn: Tensor) -> None:
         """The loss of the first batch; as rows of different betas have no mean rate, each pays for its own."""
-        *distortions, rate = weights * terms
-        losses = sum(distortions) + self.stack.network.price.cost(drawn, rate)
+        network, weighed = self.stack.network, weights * terms
+        n_heads = len(network.heads)
+        losses = network.price.loss(drawn, weighed[:n_heads].sum(0), weighed[n_heads])
         first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
         for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
             progress.first_loss = loss
 
     def _validate(self, rates: Tensor) -> list[list[float]]:
-        """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) are the epoch's."""
+        """Log-likelihood of each network's validation rows, for each beta; `rates` (M, K) were paid in the epoch."""
         betas = self.stack.betas.values
         is_open = torch.tensor([progress.reason is None for progress in self.progress], device=betas.device)
         likelihoods = []
         with self.stack.holding(self.optimizer.current):
             for k in range(betas.shape[1]):
                 likelihood = self.evaluation.log_likelihood(self.stack.fold(k))
-                losses = self.stack.network.price.cost(betas[:, k], rates[:, k]) - likelihood
+                losses = self.stack.network.price.loss(betas[:, k], -likelihood, rates[:, k])
                 self.stopping.remember(self.stack, k, losses, is_open)
                 likelihoods.append(likelihood.tolist())
         return likelihoods
@@ -257,7 +274,7 @@ class _Run:
 def _fits_of(stack: Stack, evaluation: Evaluation) -> list[Fit]:
     """What the networks, as last folded, make of their rows; without a history."""
     network = stack.folded
-    distortions, rates = evaluation.distortions_and_rates(network, stack.seed(0))
+    distortions, rates, latent_rates = evaluation.distortions_and_rates(network, stack.seed(0))
     return [
         Fit(
             stack.folded_weights_of(m),
@@ -265,7 +282,8 @@ def _fits_of(stack: Stack, evaluation: Evaluation) -> list[Fit]:
             {name: buffer.cpu() for name, buffer in network.encoder.buffers_of(m).items()},
             {},
             {name: float(distortion[m]) for name, distortion in distortions.items()},
-            rates[m, :dim].cpu(),
+            latent_rates[m, :dim].cpu(),
+            {name: float(rate[m]) for name, rate in rates.items()},
         )
         for m, dim in enumerate(stack.latent_dims)
     ]
