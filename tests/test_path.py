@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skvib import VIBClassifier, VIBRegressor, beta_path, mutual_information
+from skvib import VIBClassifier, VIBRegressor, beta_path, gaussian_limit, mutual_information
 
 FAST = MEDIUM | {"max_iter": 60, "early_stopping": False}
 
@@ -260,3 +260,35 @@ def test_a_callback_that_fails_fails_the_path(method, iris):
     model = VIBClassifier(**FAST).set_callbacks(FailsInAnEpoch())
     with pytest.raises(LookupError, match="broken callback"):
         beta_path(model, *iris, betas=[1e-3, 1e-1], method=method)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 2.0, 4.0])
+def test_a_rate_that_is_asked_for_is_met(rate, digits):
+    X, _, y, _ = digits
+    path = beta_path(VIBClassifier(**MEDIUM, max_iter=60), X, y)
+    model = path.at_rate(rate)
+    assert model.rate_ == pytest.approx(rate, abs=0.05)
+    assert model.rate_samples(X).mean() == pytest.approx(rate, abs=0.3)
+    assert path.at_beta(model.beta).rate_ == model.rate_
+
+
+def test_a_rate_of_the_gaussian_problem_is_met_at_the_beta_that_theory_has_for_it():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 3))
+    y = X @ [1.0, 0.5, 0.2] + 0.5 * rng.normal(size=4000)
+    options = {"hidden_layer_sizes": (), "noise": "homoscedastic", "max_iter": 60, "random_state": 0}
+    path = beta_path(VIBRegressor(**options), X, y)
+    for rate in (0.5, 1.0, 2.0):
+        model = path.at_rate(rate)
+        assert model.rate_ == pytest.approx(rate, abs=0.05)
+        (i_xz, _) = gaussian_limit(X, y[:, None], [model.beta])
+        assert rate == pytest.approx(float(np.squeeze(i_xz)), abs=0.1)
+
+
+def test_a_rate_that_no_beta_has_is_refused(digits_path, digits):
+    with pytest.raises(ValueError, match=r"rate must be from .* nats, those of this path; got 1000"):
+        digits_path.at_rate(1000)
+    X, _, y, _ = digits
+    exact = beta_path(VIBClassifier(**FAST), X[:200], y[:200], betas=[1e-3, 1e-1], method="exact")
+    with pytest.raises(ValueError, match="exact path does not know"):
+        exact.at_rate(1.0)

@@ -28,6 +28,7 @@ from skvib.wrapped import unwrapped
 if TYPE_CHECKING:
     import pandas as pd
 
+N_CORRECTIONS, NEAR_ENOUGH = 4, 0.01  # of a rate that is asked for: passes over the rows, nats
 INFORMATION_ROWS = 1000  # InfoNCE compares every row with every other one
 
 
@@ -307,6 +308,60 @@ class BetaPath:
             If the path does not know this beta.
         """
         return self._fitted(beta)[0]
+
+    def at_rate(self, rate: float) -> Any:
+        """The fitted estimator whose code carries about this rate, a plain one, without another training.
+
+        Between two betas of the path it looks for the one whose network has this rate on the training rows, in at most
+        four passes over them; the rate met is the estimator's `rate_`, the price its `beta`.
+
+        Parameters
+        ----------
+        rate : float
+            Of the training rows, in nats, from the least of the path to its largest.
+
+        Returns
+        -------
+        estimator : estimator of the kind that was given
+            As that of `at_beta`.
+
+        Raises
+        ------
+        ValueError
+            If no beta of the path has this rate, or the path is exact: it knows no beta between those it was trained
+            for.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skvib import VIBClassifier, beta_path
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = VIBClassifier(hidden_layer_sizes=(16,), latent_dim=2, max_iter=60, random_state=0)
+        >>> one_nat = beta_path(model, X, y, betas=5).at_rate(1.0)
+        >>> print(f"{one_nat.rate_:.1f} nats")
+        1.0 nats
+        """
+        if self._method == "exact" or len(self.betas) == 1:
+            raise ValueError('at_rate looks between betas, which an exact path does not know: use method="amortized".')
+        rates = np.minimum.accumulate(self.rate)  # but for noise the rate falls with beta
+        if not rates[-1] <= rate <= rates[0]:
+            raise ValueError(
+                f"rate must be from {rates[-1]:.3g} to {rates[0]:.3g} nats, those of this path; got {rate}."
+            )
+        above = max(1, int(np.searchsorted(-rates, -rate)))
+        ends = {float(self.betas[k]): float(self.rate[k]) for k in (above - 1, above)}
+        nearest = self._fitted(min(ends, key=lambda beta: abs(ends[beta] - rate)))
+        for _ in range(N_CORRECTIONS):
+            if abs(nearest[1].rate_ - rate) < NEAR_ENOUGH:
+                break
+            (low, more), (high, less) = sorted(ends.items())
+            step = (more - rate) / (more - less) if more > less else 0.5
+            beta = low * (high / low) ** float(np.clip(step, 0.1, 0.9))
+            found = self._fitted(beta)
+            nearest = min(nearest, found, key=lambda fitted: abs(fitted[1].rate_ - rate))
+            del ends[low if found[1].rate_ > rate else high]
+            ends[beta] = found[1].rate_
+        return nearest[0]
 
     def _fitted(self, beta):
         estimator = copy.deepcopy(self._estimator)
