@@ -65,7 +65,16 @@ ALLOWED = {
     "displays.style": set(),
     "information.__init__": {
         f"information.{name}"
-        for name in ("by_dimension", "by_feature", "estimates", "gaussian", "mutual", "plane", "uncertainty")
+        for name in (
+            "by_dimension",
+            "by_feature",
+            "discrete",
+            "estimates",
+            "gaussian",
+            "mutual",
+            "plane",
+            "uncertainty",
+        )
     },
     "information.plane": {"information.estimates", "information.mutual", "typing", "wrapped"},
     "information.mutual": {"information.bounds", "information.estimates", "information.sample", "typing"},
@@ -75,6 +84,7 @@ ALLOWED = {
     "information.bounds": {"information.estimates"},
     "information.sample": {"information.estimates", "rows", "wrapped"},
     "information.estimates": set(),
+    "information.discrete": set(),
     "information.gaussian": set(),
     "wrapped": {"monitor"},
     "base": {
@@ -278,6 +288,7 @@ def test_the_public_names_are_those_of_the_api():
         "VIBRegressor",
         "beta_path",
         "calibration_error",
+        "discrete_limit",
         "feature_information",
         "fit_together",
         "gaussian_limit",

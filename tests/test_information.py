@@ -27,6 +27,7 @@ from skvib import (
     VIBRegressor,
     beta_path,
     calibration_error,
+    discrete_limit,
     feature_information,
     gaussian_limit,
     information_plane,
@@ -542,6 +543,39 @@ def test_gaussian_limit_is_the_example_of_the_theory():
         gaussian_limit(X, 2 * X, [0.3])
     wide = np.hstack([X, 1e-9 * rng.normal(size=X.shape)])
     np.testing.assert_allclose(gaussian_limit(wide, y, 0.3)[0], i_xz[:1], atol=1e-3)
+
+
+@pytest.mark.parametrize(("beta", "loss"), [(0.01, 0.33201), (0.1, 0.39440), (0.3, 0.53214), (0.5, 0.65224)])
+def test_the_discrete_limit_of_a_binary_symmetric_channel(beta, loss):
+    (i_xz,), (i_zy,) = discrete_limit([[45, 5], [5, 45]], beta)
+    assert np.log(2) - i_zy + beta * i_xz == pytest.approx(loss, abs=2e-5)
+
+
+def test_the_discrete_limit_of_labels_that_x_decides_is_all_of_them_or_nothing():
+    p_xy = np.repeat(np.eye(4), 3, axis=0)  # twelve values of X, three for each label, and one that never occurs
+    i_xz, i_zy = discrete_limit(np.vstack([p_xy, np.zeros(4)]), [0.3, 0.9, 1.1])
+    np.testing.assert_allclose(i_xz, [np.log(4), np.log(4), 0], atol=1e-3)
+    np.testing.assert_allclose(i_zy, i_xz, atol=1e-3)
+
+
+def test_no_code_is_better_than_the_discrete_limit():
+    rng = np.random.default_rng(0)
+    p_xy = rng.dirichlet(np.full(5, 0.5), size=6) / 6
+    betas = np.array([0.05, 0.2, 0.5])
+    i_xz, i_zy = discrete_limit(p_xy, betas)
+    assert (np.diff(i_xz) <= 1e-6).all()
+    codes = rng.dirichlet(np.ones(4), size=(500, 6))
+    p_z = codes.mean(axis=1)
+    rate = (codes * np.log(codes / p_z[:, None])).sum(-1).mean(-1)
+    p_zy = np.einsum("cxz,xy->czy", codes, p_xy)
+    told = (p_zy * np.log(p_zy / (p_z[..., None] * p_xy.sum(0)))).sum((1, 2))
+    assert ((betas * rate[:, None] - told[:, None]) >= betas * i_xz - i_zy - 1e-9).all()
+
+
+@pytest.mark.parametrize(("p_xy", "betas"), [([[-1.0, 1.0]], 0.1), ([[0.0, 0.0]], 0.1), ([[1.0, 1.0]], 0.0)])
+def test_a_table_or_a_price_that_is_none(p_xy, betas):
+    with pytest.raises(ValueError, match="must"):
+        discrete_limit(p_xy, betas)
 
 
 def test_calibration_error_of_known_bins():

@@ -35,7 +35,8 @@ class InformationPlaneDisplay:
     beta : float, default=None
         The chosen beta; the nearest of the plane is marked.
     limit : tuple of ndarray, default=None
-        Another curve (I(X;Z), I(Z;Y)) to compare with, such as `gaussian_limit`, in the unit of the plane.
+        Another curve (I(X;Z), I(Z;Y)) to compare with, in the unit of the plane, as of `gaussian_limit` or
+        `discrete_limit`.
 
     Attributes
     ----------

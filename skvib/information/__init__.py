@@ -2,6 +2,7 @@
 
 from skvib.information.by_dimension import LatentInformation, latent_information
 from skvib.information.by_feature import FeatureInformation, feature_information
+from skvib.information.discrete import discrete_limit
 from skvib.information.estimates import Estimate
 from skvib.information.gaussian import gaussian_limit
 from skvib.information.mutual import MutualInformation, mutual_information
@@ -15,6 +16,7 @@ __all__ = [
     "LatentInformation",
     "MutualInformation",
     "calibration_error",
+    "discrete_limit",
     "feature_information",
     "gaussian_limit",
     "information_plane",

@@ -31,6 +31,7 @@ def gaussian_limit(X: ArrayLike, y: ArrayLike, betas: ArrayLike) -> tuple[np.nda
 
     See Also
     --------
+    discrete_limit : The same for variables with finitely many values.
     information_plane : What trained codes reach.
 
     References

@@ -128,6 +128,7 @@ def information_plane(
     --------
     InformationPlaneDisplay : Draws it.
     gaussian_limit : The best that any code can do where X and Y are Gaussian.
+    discrete_limit : The same where they have finitely many values.
 
     References
     ----------
