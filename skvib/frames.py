@@ -61,7 +61,7 @@ def columns_of_strings(X, categorical):
 def check_categories(values, names):
     """Raise if a column cannot be categories, from {column: list of values}: of lists, or of a value for each row."""
     for column, of_column in values.items():
-        name = repr(names[column]) if names is not None else column
+        name = _told(column, names)
         try:
             n_values = len(set(of_column))
         except TypeError as error:
@@ -79,13 +79,17 @@ def warn_of_unknown(values, categories, names):
         known, given = categories[column], [value for value in of_column if value is not None]
         is_telling = len(given) >= N_TELLING or not {*map(type, given)} <= {*map(type, known)}
         if given and known and is_telling and set(known).isdisjoint(given):
-            name = repr(names[column]) if names is not None else column
             warnings.warn(
-                f"No value of column {name} of X was there in training, such as {given[0]!r}; it had "
+                f"No value of column {_told(column, names)} of X was there in training, such as {given[0]!r}; it had "
                 f"{known[0]!r}. They enter as zeros. Check the type and the spelling.",
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _told(column, names):
+    """A column by its name, or by its number where it has none."""
+    return column if names is None else repr(names[column])
 
 
 def values_of(X, column):

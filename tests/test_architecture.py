@@ -84,7 +84,7 @@ ALLOWED = {
     "information.bounds": {"information.estimates"},
     "information.sample": {"information.estimates", "rows", "wrapped"},
     "information.estimates": set(),
-    "information.discrete": set(),
+    "information.discrete": {"information.gaussian"},
     "information.gaussian": set(),
     "wrapped": {"monitor"},
     "base": {

@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike
 from scipy.special import logsumexp, rel_entr
 from sklearn.utils import check_array
 
+from skvib.information.gaussian import positive_betas
+
 N_STARTS, MAX_STEPS = 30, 5000
 CONVERGED = 1e-12  # nats of D + beta R that a step brings
 TINY = 1e-300
@@ -52,9 +54,7 @@ def discrete_limit(p_xy: ArrayLike, betas: ArrayLike) -> tuple[np.ndarray, np.nd
     (array([0.69, 0.  ]), array([0.37, 0.  ]))
     """
     p_xy = check_array(p_xy, dtype=float)
-    betas = np.atleast_1d(np.asarray(betas, dtype=float))
-    if not (betas > 0).all():
-        raise ValueError(f"betas must be positive; got {betas}.")
+    betas = positive_betas(betas)
     if (p_xy < 0).any() or not p_xy.any():
         raise ValueError("p_xy must hold probabilities or counts: no entry below 0, and some above.")
     p_xy = p_xy[p_xy.any(axis=1)] / p_xy.sum()

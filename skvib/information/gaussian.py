@@ -53,9 +53,7 @@ def gaussian_limit(X: ArrayLike, y: ArrayLike, betas: ArrayLike) -> tuple[np.nda
     X = check_array(X, dtype=float, ensure_min_samples=2)
     y = check_array(y, dtype=float, ensure_2d=False)
     check_consistent_length(X, y)
-    betas = np.atleast_1d(np.asarray(betas, dtype=float))
-    if not (betas > 0).all():
-        raise ValueError(f"betas must be positive; got {betas}.")
+    betas = positive_betas(betas)
     d = X.shape[1]
     joint = np.corrcoef(X.T, y.reshape(len(y), -1).T)
     for block in (joint[:d, :d], joint[d:, d:]):
@@ -72,3 +70,11 @@ def gaussian_limit(X: ArrayLike, y: ArrayLike, betas: ArrayLike) -> tuple[np.nda
     i_xz = 0.5 * np.log((1 - price) * rho2 / (price * (1 - rho2))).sum(1)
     i_zy = 0.5 * np.log((1 - price) / (1 - rho2)).sum(1)
     return i_xz, i_zy
+
+
+def positive_betas(betas: ArrayLike) -> np.ndarray:
+    """Prices as an array (n_betas,), if they are some."""
+    betas = np.atleast_1d(np.asarray(betas, dtype=float))
+    if not (betas > 0).all():
+        raise ValueError(f"betas must be positive; got {betas}.")
+    return betas

@@ -65,10 +65,10 @@ def _warn_of_an_end(beta):
         warnings.warn(f"The chosen beta, {beta:g}, is an end of the grid: {advice[beta]}.", UserWarning, stacklevel=3)
 
 
-def _warn_of_little(scores, baseline):
+def _warn_of_little(best, baseline):
     """Say that no candidate predicts much better than without X, so that chance may have chosen."""
     warnings.warn(
-        f"No candidate predicts much better than without X: the best mean log-likelihood is {np.nanmax(scores):.3g} "
+        f"No candidate predicts much better than without X: the best mean log-likelihood is {best:.3g} "
         f"nats, that of y alone {baseline:.3g}, so chance may have chosen. X may say little about y; else look at its "
         "columns.",
         ConvergenceWarning,
@@ -223,9 +223,9 @@ class BetaSearchCV(GridSearchCV):
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
         baseline = self._score_without_inputs(y) if params.get("sample_weight") is None else None
-        scores = self.cv_results_["mean_test_score"] if baseline is not None else ()
-        if baseline is not None and is_little(np.nanmax(scores) - baseline, baseline, len(y)):
-            _warn_of_little(scores, baseline)
+        best = np.nanmax(self.cv_results_["mean_test_score"]) if baseline is not None else None
+        if best is not None and is_little(best - baseline, baseline, len(y)):
+            _warn_of_little(best, baseline)
         elif self.param_grid is None and hasattr(self, "best_params_"):
             _warn_of_an_end(self.best_params_[names[0]])
         return self

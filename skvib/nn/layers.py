@@ -73,6 +73,12 @@ ACTIVATIONS = {
 
 # torch's defaults of dtype and device are its user's
 zeros = partial(torch.zeros, dtype=torch.float32, device="cpu")
+UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
+
+
+def inverse_softplus(value: Tensor) -> Tensor:
+    """What has this softplus."""
+    return value + torch.log(-torch.expm1(-value))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import RowValues, SharedByRows, StackedLinear, zeros
+from skvib.nn.layers import UNIT_SOFTPLUS, RowValues, SharedByRows, StackedLinear, inverse_softplus, zeros
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Parameter, Part
 
@@ -17,7 +17,6 @@ NOISE_FLOOR = 1e-3
 NOISE_SPEED = 10.0  # Adam moves every parameter alike, and a lone scale has further to go than a weight
 LOGIT_SPEED = 10.0
 FIRST_POWER, LEAST_SHARE = 2.0, 0.03
-UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
@@ -184,7 +183,7 @@ class Gaussian(Likelihood):
         mean_weight.div_(ratio)
         raw = layer.bias[..., n_outputs:] if self.heteroscedastic else NOISE_SPEED * self.raw_scale
         scale = (nn.functional.softplus(raw + UNIT_SOFTPLUS) + NOISE_FLOOR) / ratio - NOISE_FLOOR
-        narrowed = _inverse_softplus(scale.clamp_min(NOISE_FLOOR)) - UNIT_SOFTPLUS
+        narrowed = inverse_softplus(scale.clamp_min(NOISE_FLOOR)) - UNIT_SOFTPLUS
         if self.heteroscedastic:
             slope = (raw + UNIT_SOFTPLUS).sigmoid() / ratio / (narrowed + UNIT_SOFTPLUS).sigmoid()
             layer.weight[..., n_outputs:].mul_(slope)
@@ -214,10 +213,6 @@ class HeteroscedasticGaussian(Gaussian):
             return grad
         largest = torch.where(grad > 0, scale, 0.0).amax(1, keepdim=True)  # rows of no weight only fill the batch
         return grad * ((scale / largest) ** self._power).clamp_(LEAST_SHARE, 1.0)
-
-
-def _inverse_softplus(scale: Tensor) -> Tensor:
-    return scale + torch.log(-torch.expm1(-scale))
 
 
 LIKELIHOODS: dict[str, type[Likelihood]] = {

@@ -21,7 +21,7 @@ from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Parameter, Part
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import Conditional, Linear, Price
-from skvib.nn.priors import PRIORS, ClassMixture, Prior, StandardNormal
+from skvib.nn.priors import PRIORS, Prior, StandardNormal
 from skvib.nn.ramps import Edges, Embedding, Ramps
 from skvib.nn.rows import TARGET
 
@@ -62,7 +62,7 @@ class Architecture:
 
     def price(self) -> Price:
         """What their rate costs."""
-        return Conditional() if PRIORS.get(self.latent_prior) is ClassMixture else Linear()
+        return Conditional() if self.latent_prior == "class" else Linear()
 
 
 class VIBNetwork(Part):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -10,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import Inputs, zeros
+from skvib.nn.layers import UNIT_SOFTPLUS, Inputs, inverse_softplus, zeros
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Parameter, Part
 from skvib.nn.posteriors import Code, Diagonal
@@ -19,7 +18,6 @@ from skvib.nn.rows import TARGET, Rows
 RATE, RESIDUAL_RATE = "rate", "residual_rate"  # how histories call them
 SCALE_FLOOR = 1e-2
 PRIOR_SPEED = 3.0  # Adam moves every parameter alike, and components have to keep up with the codes of all rows
-UNIT_SOFTPLUS = math.log(math.e - 1.0)  # softplus of it is 1
 
 
 class Prior(Part, ABC):
@@ -211,7 +209,7 @@ class Mixture(Prior):
     def _start_scales(self, network: int, posterior: Diagonal) -> None:
         """As narrow as the codes are: from wide components a mixture finds its way to a single one."""
         scale = (posterior.sigma.mean(0) - SCALE_FLOOR).clamp_min(SCALE_FLOOR)
-        self.raw_scales[network] = scale + torch.log(-torch.expm1(-scale)) - UNIT_SOFTPLUS
+        self.raw_scales[network] = inverse_softplus(scale) - UNIT_SOFTPLUS
 
 
 class ClassMixture(Mixture):

@@ -92,7 +92,7 @@ class _Run:
     def _start_priors(self, pool: Pool) -> None:
         """Components begin where codes are, or they would fall into one."""
         network, begin = self.stack.network, [m for m, p in enumerate(self.problems) if p.start is None]
-        if not begin or not any(True for _ in network.prior.trained()):
+        if not begin or next(network.prior.parameters(), None) is None:
             return
         counts = [min(len(rows.weights), N_STARTS) for rows in pool.members]
         rows = pool.take([torch.arange(count, device=self.settings.device) for count in counts])
