@@ -229,8 +229,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._encoder = encoder_of(self, self._seed, shape)
         nothing = np.zeros(shape)
         moments = Moments(nothing, nothing + 1.0, nothing + 1.0, 0.0, nothing)
+        self._input_square = 1.0
         if self.standardize:
             moments = rows.moments().of_channels() if self.encoder == "conv" else rows.moments()
+        elif self._encoder is None:
+            self._input_square = rows.mean_square()
         self._set_x_moments(moments)
         self._ramp_columns, self._ramp_edges = ramp_edges(rows.X, rows.rows, n_bins_of(self, rows.X), moments.deviation)
         n_ramps = self._ramp_edges[:, 1:].size
@@ -327,6 +330,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
                 seed=member._seed,
                 n_steps=n_steps_of(self, len(rows)),
                 penalty=self._penalty(),
+                input_square=self._input_square,
                 any_seed=self.random_state is None,
                 member=k,
                 validation=held_out and tensors(held_out, np.mean(held_out.weights)),

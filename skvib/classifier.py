@@ -38,6 +38,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         distortion + beta residual rate, for beta up to 1, the Conditional Entropy Bottleneck (Fischer 2020) at gamma =
         beta / (1 - beta). `residual_rate_` is the training mean of the residual rate; `rate_` is that of the mixture,
         and bounds I(X;Z).
+    rate_function : {"linear", "square"}, default="linear"
+        What a mean rate R costs: beta R, or beta R^2, so that a nat costs 2 beta R [3]_. Where y is a function of x, a
+        linear price finds all of it or nothing; the square every rate between. Not with ``latent_prior="class"``.
     hidden_layer_sizes : int or array-like of int, default=(256, 256)
         Widths of the encoder's hidden layers; ``()`` makes it linear.
     activation : {"relu", "silu", "gelu", "tanh"}, default="relu"
@@ -86,6 +89,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         the weights, or the number of distinct rows if that is larger. In the second factor it is at least 100, and of
         rows whose labels are nearly all the same only a share counts: Gini's index over its largest value. A network
         for several betas has that of its least beta.
+        Without `standardize` it charges those of the first layer less where inputs are small, by their mean square.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It
         starts lower, so that a short training averages over its last tenth.
@@ -162,6 +166,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
        equation 17.
     .. [2] Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
        Ensembles", NeurIPS 2017.
+    .. [3] Kolchinsky, Tracey and Van Kuyk, "Caveats for information bottleneck in deterministic scenarios", ICLR 2019.
 
     Examples
     --------
@@ -186,6 +191,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         beta: float = 3e-3,
         latent_dim: int = 32,
         latent_prior: Literal["normal", "mixture", "class"] = "normal",
+        rate_function: Literal["linear", "square"] = "linear",
         hidden_layer_sizes: int | ArrayLike = (256, 256),
         activation: Literal["relu", "silu", "gelu", "tanh"] = "relu",
         decoder_hidden_layer_sizes: int | ArrayLike = (),
@@ -216,6 +222,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.beta = beta
         self.latent_dim = latent_dim
         self.latent_prior = latent_prior
+        self.rate_function = rate_function
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes

@@ -36,8 +36,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """The part of an estimator that reads a fitted state, which is NumPy arrays and plain values."""
 
     # what the oldest stored models do not have
-    n_bins, n_estimators, latent_prior = 0, 1, "normal"
+    n_bins, n_estimators, latent_prior, rate_function = 0, 1, "normal", "linear"
     categorical_features: Any = "from_dtype"
+    _input_square = 1.0
     _columns: dict | None = None
     _members: tuple | list = ()
     _ramp_columns, _ramp_edges = np.zeros(0, dtype=np.int64), np.zeros((0, 1))

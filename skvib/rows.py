@@ -93,6 +93,16 @@ class WeightedRows:
         """Some of them, with these weights."""
         return WeightedRows(self.X, self.targets, self.rows[kept], weights)
 
+    def mean_square(self):
+        """Of the inputs; at most 1."""
+        total = 0.0
+        with np.errstate(over="ignore"):
+            for chunk in _chunks(len(self), self.X):
+                part = self.X[self.rows[chunk]]
+                values = (part.data if sparse.issparse(part) else part).astype(np.float64).ravel()
+                total += float(values @ values) / np.prod(self.X.shape[1:])
+        return min(1.0, total / len(self))
+
     def moments(self, common=None):
         """The Moments of the inputs."""
         return weighted_moments(self.X, self.rows, self.weights, common)

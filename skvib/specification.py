@@ -15,6 +15,7 @@ from skvib.nn.convolutions import Convolutions
 from skvib.nn.encoders import n_outputs_of, own_module
 from skvib.nn.layers import ACTIVATIONS
 from skvib.nn.network import Architecture
+from skvib.nn.prices import RATE_FUNCTIONS
 from skvib.nn.priors import PRIORS
 from skvib.nn.problem import SCHEDULES, WIDTH, Settings, check_memory
 from skvib.private import Interval, Options, StrOptions
@@ -25,11 +26,15 @@ MIN_SIDE = 8  # of a colour image
 N_COMPONENTS = 10  # of a mixture where there are no classes
 MAX_LATENT_DIM = 21_201  # so many dimensions quasi-random points have
 # parameters that decide what the network is
-SHAPING = ("latent_dim", "latent_prior", "activation", "noise", "encoder", "standardize", "n_bins", "n_estimators")
+SHAPING = (
+    *("latent_dim", "latent_prior", "rate_function", "activation", "noise", "encoder", "standardize", "n_bins"),
+    "n_estimators",
+)
 CONSTRAINTS = {
     "beta": [Interval(Real, 0, LARGEST, closed="both")],
     "latent_dim": [Interval(Integral, 1, MAX_LATENT_DIM, closed="both")],
     "latent_prior": [StrOptions({"normal", *PRIORS})],
+    "rate_function": [StrOptions(set(RATE_FUNCTIONS))],
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
@@ -69,7 +74,7 @@ def check_unchanged(estimator, before):
     """Raise if a parameter differs from what `shaping_of` the first fit was."""
     now = shaping_of(estimator)
     # the oldest stored models do not name all
-    for name, value in {"n_estimators": 1, "latent_prior": "normal", **before}.items():
+    for name, value in {"n_estimators": 1, "latent_prior": "normal", "rate_function": "linear", **before}.items():
         if now[name] != value:
             raise ValueError(
                 f"{name} changed from {value!r} to {now[name]!r}, but a fit that continues keeps its network: "
@@ -114,6 +119,7 @@ def architecture_of(estimator, target, shape, module, seed, n_ramps):
         "likelihood": target.likelihood,
         "n_outputs": target.n_outputs,
         "n_ramps": n_ramps,
+        "rate_function": estimator.rate_function,
         **_prior_of(estimator, target),
     }
 
@@ -126,6 +132,8 @@ def _prior_of(estimator, target):
     is_of_classes = target.likelihood == "categorical"
     if name == "class" and not is_of_classes:
         raise ValueError('latent_prior="class" needs one class label per row: use "mixture" for other targets.')
+    if name == "class" and estimator.rate_function != "linear":
+        raise ValueError('latent_prior="class" has a price of its own: use rate_function="linear", or "mixture".')
     return {"latent_prior": name, "n_components": target.n_outputs if is_of_classes else N_COMPONENTS}
 
 

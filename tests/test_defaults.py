@@ -103,6 +103,36 @@ def test_a_rare_flag_does_not_drown_its_row():
     assert np.mean(ours) < np.mean(oracle) + 0.04
 
 
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("hidden", [(), (64, 64)])
+def test_small_inputs_that_are_not_standardised_are_learned(hidden, container):
+    """Rows of length 1 in a thousand columns, as TF-IDF makes them: alpha charged the weights that they need."""
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random((4000, 1000)) < 0.02, rng.random((4000, 1000)), 0.0)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    signal = X @ np.repeat([1.0, -1.0, 0.0], [20, 20, 960])
+    keeps = np.abs(signal) > 0.05
+    X, y = X[keeps], signal[keeps] > 0
+    X, y, X_test, y_test = X[:1500], y[:1500], X[1500:], y[1500:]
+    model = VIBClassifier(hidden_layer_sizes=hidden, standardize=False, random_state=0).fit(container(X), y)
+    oracle = log_loss(y_test, LogisticRegression(C=10.0).fit(X, y).predict_proba(X_test))
+    assert log_loss(y_test, model.predict_proba(container(X_test))) < oracle + 0.1
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_alpha_charges_what_weights_make_of_inputs_that_are_not_standardised():
+    X = np.random.default_rng(0).normal(size=(200, 5))
+    model = VIBClassifier(standardize=False, max_iter=1, early_stopping=False)
+    with asked() as problems:
+        for size in (0.1, 1.0, 10.0):
+            model.fit(size * X, X[:, 0] > 0)
+        model.set_params(standardize=True).fit(0.1 * X, X[:, 0] > 0)
+    squares = [problem.input_square for problem in problems]
+    assert squares[0] == pytest.approx(0.01 * np.mean(X**2))
+    assert squares[1] == pytest.approx(min(1.0, np.mean(X**2)))
+    assert squares[2:] == [1.0, 1.0]  # large inputs of one column would else make the weights of others dear
+
+
 def test_a_rare_class_is_ranked_nearly_as_a_linear_model_ranks_it():
     precisions = []
     for seed in range(2):

@@ -140,9 +140,9 @@ def test_the_training_curve_splits_the_loss(halves, ax):
     display = TrainingCurveDisplay.from_estimator(fitted, ax=ax)
     np.testing.assert_array_equal(display.line_.get_ydata(), fitted.loss_curve_)
     np.testing.assert_array_equal(display.distortion_line_.get_ydata(), fitted.history_["distortion"])
-    np.testing.assert_array_equal(display.rate_line_.get_ydata(), 0.03 * fitted.history_["rate"])
+    np.testing.assert_allclose(display.rate_line_.get_ydata(), 0.03 * fitted.history_["rate"], atol=1e-12)
     losses = 0.03 * fitted.history_["rate"] - fitted.validation_scores_
-    np.testing.assert_array_equal(display.validation_line_.get_ydata(), losses)
+    np.testing.assert_allclose(display.validation_line_.get_ydata(), losses)
     assert display.best_epoch_ == 1 + np.argmin(losses)
     total = display.distortion_line_.get_ydata() + display.rate_line_.get_ydata()
     np.testing.assert_allclose(display.line_.get_ydata()[5:], total[5:], rtol=1e-5)
@@ -358,3 +358,15 @@ def test_training_curves_go_on_behind_the_last_validation(iris):
     display = TrainingCurveDisplay.from_estimator(model)
     assert len(display.line_.get_ydata()) == 4
     assert np.isfinite(display.validation_line_.get_ydata()).tolist() == [True, True, True, False]
+
+
+def test_codes_of_given_rates_are_marked(path, ax):
+    rates = np.quantile(path.rate, [0.3, 0.7])
+    models = [path.at_rate(rate) for rate in rates]
+    display = BetaPathDisplay.from_path(path, rates=rates, ax=ax)
+    np.testing.assert_array_equal(display.marks_.get_xydata(), [(model.beta, model.rate_) for model in models])
+    plane = InformationPlaneDisplay.from_path(path, rates=rates, max_rows=50)
+    measured = information_plane(models, *path.evaluation_rows[:2], max_rows=50)
+    np.testing.assert_allclose(plane.marks_.get_ydata(), measured.y_lower)
+    assert InformationPlaneDisplay.from_path(path, max_rows=50).marks_ is None
+    assert BetaPathDisplay.from_path(path).marks_ is None

@@ -56,6 +56,7 @@ OTHER_PROBLEMS = {
     "seed": 1,
     "n_steps": 3,
     "penalty": 0.5,
+    "input_square": 0.1,
     "any_seed": True,
     "member": 1,
     "validation": make_rows(3),

@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skvib import VIBClassifier, VIBRegressor
 from skvib.monitor import fit_monitor, silent_codes_allowed, warn_of_training
+from skvib.nn.prices import Linear
 
 
 def said(reason="max_iter", *, stop_on=None, entropy=1.0, rate=0.5, distortion=0.2, betas=(0.1,), beta=0.1, n_rows=500):
@@ -18,7 +19,13 @@ def said(reason="max_iter", *, stop_on=None, entropy=1.0, rate=0.5, distortion=0
     training = SimpleNamespace(reason=reason, n_epochs=7, best_epoch=5, betas=betas)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_of_training(model, [training], SimpleNamespace(stop_on=stop_on), entropy, n_rows)
+        warn_of_training(
+            model,
+            [training],
+            SimpleNamespace(stop_on=stop_on, architecture=SimpleNamespace(price=Linear)),
+            entropy,
+            n_rows,
+        )
     assert all(warning.category is ConvergenceWarning for warning in caught)
     return str(caught[0].message) if caught else None
 

@@ -289,5 +289,5 @@ def test_what_cannot_be_is_refused_before_training():
         trained.set_params(beta=5.0).partial_fit(X, y)
     with pytest.raises(ValueError, match='latent_prior="mixture" needs method="exact"'):
         BetaSearchCV(VIBClassifier(**FAST, latent_prior="mixture")).fit(X, y)
-    with pytest.raises(ValueError, match='no latent_prior="mixture": use method="exact"'):
+    with pytest.raises(ValueError, match='latent_prior="mixture" needs method="exact"'):
         beta_path(VIBClassifier(**FAST, latent_prior="mixture"), X, y, betas=[1e-3, 1e-1])

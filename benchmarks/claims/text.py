@@ -21,7 +21,7 @@ from skvib import VIBClassifier
 
 SPLITS = {"SST-2": 1, "MR": 10}
 DEVELOPMENT = "SST-2, development"
-LINEAR = {"standardize": False, "hidden_layer_sizes": (), "alpha": 1.0, "max_iter": 20}
+LINEAR = {"standardize": False, "hidden_layer_sizes": (), "alpha": 0.0, "max_iter": 20}
 CANDIDATES = {
     "VIBClassifier": {
         "default": {},
@@ -31,9 +31,9 @@ CANDIDATES = {
         "linear, 20 epochs": LINEAR,
         "linear, standardised": {**LINEAR, "standardize": True},
         "linear, alpha 3": {**LINEAR, "alpha": 3.0},
-        "linear, alpha .3": {**LINEAR, "alpha": 0.3},
         "linear, beta .01": {**LINEAR, "beta": 0.01},
-        "linear, 40 epochs": {**LINEAR, "max_iter": 40},
+        "linear, beta .01, 10 epochs": {**LINEAR, "beta": 0.01, "max_iter": 10},
+        "linear, beta .03, 10 epochs": {**LINEAR, "beta": 0.03, "max_iter": 10},
     },
     "LogisticRegression": {f"C {C:g}": {"C": C} for C in (0.1, 0.3, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)},
     "LinearSVC": {f"C {C:g}": {"C": C} for C in (0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)},

@@ -1,4 +1,4 @@
-"""A prior with longer tails, and a price by which the first nats are cheap."""
+"""A prior with longer tails, and a price by which the first nat is free."""
 
 import math
 
@@ -38,14 +38,15 @@ class Laplace(Prior):
         return mean_size - xp.log(sigma) + LOG_2 - HALF_LOG_2PIE
 
 
-class Square(Linear):
-    """beta times the square of the mean rate."""
+class FirstNatFree(Linear):
+    """beta for each nat of the mean rate above the first (Kingma et al. 2016 call it free bits)."""
 
     def loss(self, beta, distortion, rate):
-        return distortion + beta * rate**2
+        return distortion + beta * (rate > 1.0) * (rate - 1.0)
 
     def slope(self, beta, rates, weights):
-        return 2.0 * beta * (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+        mean = (weights * rates).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+        return beta * (mean > 1.0)
 
 
 class LaplaceArchitecture(Architecture):
@@ -55,4 +56,4 @@ class LaplaceArchitecture(Architecture):
         return Laplace(latent_dims)
 
     def price(self):
-        return Square()
+        return FirstNatFree()

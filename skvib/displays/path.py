@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -36,13 +37,15 @@ class BetaPathDisplay:
         Active latent dimensions.
     score_name : str, default="score"
         Label of its axis.
+    marks : tuple of ndarray, default=(array([]), array([]))
+        Betas and rates of further codes, which are marked.
 
     Attributes
     ----------
     best_beta_, compressed_beta_ : float
         The beta of the best score, and the largest one within a standard error of it.
-    line_, rate_line_, active_line_ : matplotlib.lines.Line2D
-        Score, rate and active dimensions; None where they are not known.
+    line_, rate_line_, active_line_, marks_ : matplotlib.lines.Line2D
+        Score, rate, active dimensions, and the further codes; None where they are not known.
     ax_ : matplotlib.axes.Axes
         Where it is drawn.
     axes_ : ndarray of matplotlib.axes.Axes of shape (1,) or (3,)
@@ -76,18 +79,21 @@ class BetaPathDisplay:
         n_active: np.ndarray | None = None,
         *,
         score_name: str = "score",
+        marks: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0)),
     ) -> None:
         self.betas, self.score, self.score_se = betas, score, score_se
-        self.rate, self.n_active, self.score_name = rate, n_active, score_name
+        self.rate, self.n_active, self.score_name, self.marks = rate, n_active, score_name, marks
 
     @classmethod
-    def from_path(cls, path: BetaPath, *, ax: Axes | None = None) -> Self:
+    def from_path(cls, path: BetaPath, *, rates: Sequence[float] = (), ax: Axes | None = None) -> Self:
         """Draw a BetaPath by its log-likelihoods.
 
         Parameters
         ----------
         path : BetaPath
             What is drawn.
+        rates : sequence of float, default=()
+            Rates in nats whose betas are marked, too (`BetaPath.at_rate`).
         ax : matplotlib.axes.Axes, default=None
             Where to draw; by default a new figure.
 
@@ -98,7 +104,9 @@ class BetaPathDisplay:
         """
         name = f"log-likelihood,\n{path.information_rows} rows (nats)"
         columns = path.log_likelihoods, path.log_likelihoods_se, path.rate, path.n_active
-        return cls(path.betas, *columns, score_name=name).plot(ax=ax)
+        models = [unwrapped(path.at_rate(rate))[1] for rate in rates]
+        marks = np.array([model.beta for model in models]), np.array([model.rate_ for model in models])
+        return cls(path.betas, *columns, score_name=name, marks=marks).plot(ax=ax)
 
     @classmethod
     def from_estimator(
@@ -179,7 +187,7 @@ class BetaPathDisplay:
         self.axes_ = np.array([self.ax_.inset_axes(frame) for frame in frames])
         score, style = self.axes_[0], {"marker": "o", "ms": 4} | line_kw
         bars = score.errorbar(self.betas, self.score, self.score_se, color=BLUE, capsize=2, **style)
-        self.line_, self.rate_line_, self.active_line_ = bars.lines[0], None, None
+        self.line_, self.rate_line_, self.active_line_, self.marks_ = bars.lines[0], None, None, None
         best = np.nanargmax(self.score)
         span = max(10 * self.score_se[best], 0.6 * np.ptp(self.score[np.isfinite(self.score)]), 1e-3)
         band = score.axhspan(self.score[best] - self.score_se[best], self.score[best], color="0.88")
@@ -205,6 +213,12 @@ class BetaPathDisplay:
     def _plot_kept(self, style, rate, active):
         (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
         rate.set(yscale="log", ylabel="rate (nats)")
+        betas, rates = self.marks
+        if len(betas):
+            label = "\n".join(f"{nats:.2g} nats: β = {beta:.2g}" for beta, nats in zip(betas, rates, strict=True))
+            mark = {"ls": "", "marker": "D", "ms": 7, "mec": "black", "color": GREEN, "label": label}
+            (self.marks_,) = rate.plot(betas, rates, **mark)
+            rate.legend(loc="lower left", fontsize="small")
         (self.active_line_,) = active.plot(
             self.betas, self.n_active, color="black", drawstyle="steps-mid", **style | {"marker": "."}
         )

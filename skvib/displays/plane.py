@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from skvib.displays.style import BLUE, GREY, ORANGE, axes_of
+from skvib.displays.style import BLUE, GREEN, GREY, ORANGE, axes_of
 from skvib.information.estimates import NATS_IN
 from skvib.information.plane import InformationPlane, information_plane
 from skvib.typing import MatrixLike
@@ -37,6 +37,8 @@ class InformationPlaneDisplay:
     limit : tuple of ndarray, default=None
         Another curve (I(X;Z), I(Z;Y)) to compare with, in the unit of the plane, as of `gaussian_limit` or
         `discrete_limit`.
+    marks : InformationPlane, default=None
+        Further codes to mark, such as those of given rates.
 
     Attributes
     ----------
@@ -46,8 +48,8 @@ class InformationPlaneDisplay:
         The same at their rates.
     frontier_ : matplotlib.collections.PolyCollection
         What is possible, I(Z;Y) <= min(I(X;Z), H(Y)).
-    limit_line_, chosen_ : matplotlib.lines.Line2D or None
-        The other curve and the mark of the chosen beta.
+    limit_line_, chosen_, marks_ : matplotlib.lines.Line2D or None
+        The other curve, the mark of the chosen beta, and the further codes.
     ax_ : matplotlib.axes.Axes
         Where it is drawn.
     figure_ : matplotlib.figure.Figure
@@ -75,8 +77,9 @@ class InformationPlaneDisplay:
         *,
         beta: float | None = None,
         limit: tuple[np.ndarray, np.ndarray] | None = None,
+        marks: InformationPlane | None = None,
     ) -> None:
-        self.plane, self.beta, self.limit = plane, beta, limit
+        self.plane, self.beta, self.limit, self.marks = plane, beta, limit, marks
 
     @classmethod
     def from_path(
@@ -86,6 +89,7 @@ class InformationPlaneDisplay:
         y: ArrayLike | None = None,
         *,
         beta: float | None = None,
+        rates: Sequence[float] = (),
         limit: tuple[np.ndarray, np.ndarray] | None = None,
         ax: Axes | None = None,
         **options: Any,
@@ -100,6 +104,8 @@ class InformationPlaneDisplay:
             Rows to measure on; by default those that the path's `information` is of.
         beta : float, default=None
             The chosen beta; by default the "1se" choice, if the path has validation rows.
+        rates : sequence of float, default=()
+            Rates of training rows, in nats, whose codes are measured and marked, too (`BetaPath.at_rate`).
         limit : tuple of ndarray, default=None
             Another curve (I(X;Z), I(Z;Y)).
         ax : matplotlib.axes.Axes, default=None
@@ -116,7 +122,12 @@ class InformationPlaneDisplay:
             raise TypeError(f"{type(path).__name__} is no BetaPath: use InformationPlaneDisplay.from_estimator.")
         if beta is None and path.information_rows == "validation":
             beta = path.choose("1se")
-        return cls(information_plane(path, X, y, **options), beta=beta, limit=limit).plot(ax=ax)
+        plane, marks = information_plane(path, X, y, **options), None
+        if len(rates):
+            if X is None:
+                X, y, options["sample_weight"] = path.evaluation_rows
+            marks = information_plane([path.at_rate(rate) for rate in rates], X, y, **options)
+        return cls(plane, beta=beta, limit=limit, marks=marks).plot(ax=ax)
 
     @classmethod
     def from_estimator(
@@ -176,7 +187,7 @@ class InformationPlaneDisplay:
         """
         self.ax_, self.figure_ = ax, _ = axes_of(ax)
         plane, unit = self.plane, self.plane.unit
-        x, y = 0.5 * (plane.x_lower + plane.x_upper), plane.y_lower
+        x, y = _middle(plane), plane.y_lower
         xerr = np.abs(plane.x_upper - x)
         limit = (np.zeros(0),) * 2 if self.limit is None else self.limit
         # cheap codes keep more than pairs of rows can measure, and rates of hundreds of nats: they leave the frame
@@ -195,12 +206,15 @@ class InformationPlaneDisplay:
         (self.rate_line_,) = ax.plot(plane.rate, y, ls=":", marker=".", color=GREY, label="at the rate R ≥ I(X;Z)")
         style = {"color": BLUE, "marker": "o", "ms": 4, "label": f"codes ({plane.rows} rows)"} | line_kw
         self.line_ = ax.errorbar(x, y, yerr=plane.y_lower_se, xerr=xerr, elinewidth=1, **style).lines[0]
-        self.limit_line_ = self.chosen_ = None
+        self.limit_line_ = self.chosen_ = self.marks_ = None
         if self.limit is not None:
             (self.limit_line_,) = ax.plot(*limit, ls="--", color="black", label="limit")
         if k is not None:
             style = {"ls": "", "marker": "*", "ms": 14, "mec": "black", "color": ORANGE}
             (self.chosen_,) = ax.plot(x[k], y[k], label=f"chosen: β = {plane.betas[k]:.2g}", **style)
+        if self.marks is not None:
+            at, style = self.marks, {"ls": "", "marker": "D", "ms": 7, "mec": "black", "color": GREEN}
+            (self.marks_,) = ax.plot(_middle(at), at.y_lower, label="codes of given rates", **style)
         ends = {int(np.flatnonzero(x < x_max)[0]): "right", len(x) - 1: "left"}
         for k, side in ends.items():
             style = {"textcoords": "offset points", "ha": side, "fontsize": "small"}
@@ -210,3 +224,8 @@ class InformationPlaneDisplay:
         ax.set(xlabel=f"I(X;Z), between its bounds ({unit})", ylabel=f"I(Z;Y), at least ({unit})")
         ax.legend(loc="lower right", fontsize="small")
         return self
+
+
+def _middle(plane):
+    """I(X;Z) midway between its bounds."""
+    return 0.5 * (plane.x_lower + plane.x_upper)

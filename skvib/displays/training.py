@@ -34,7 +34,7 @@ class TrainingCurveDisplay:
     line_ : matplotlib.lines.Line2D
         The loss.
     distortion_line_, rate_line_ : matplotlib.lines.Line2D
-        The distortion, and beta times the rate. While beta warms up, the loss is below their sum.
+        The distortion, and what the rate costs: beta times the rate, unless the estimator has another price.
     validation_line_ : matplotlib.lines.Line2D or None
         Minus the log-likelihood of validation rows.
     ax_ : matplotlib.axes.Axes
@@ -90,13 +90,13 @@ class TrainingCurveDisplay:
         scores = self.history.get("validation_log_likelihood")
         if scores is None or len(scores) == 0:
             return None
-        prices = self._prices()
+        prices = self._costs()
         scores = np.pad(scores, (0, len(prices) - len(scores)), constant_values=np.nan)  # partial_fit has none
         return prices - self._share_of_distortion() * scores
 
-    def _prices(self):
-        """What was paid in each epoch, nats."""
-        return self.beta * self.history.get("residual_rate", self.history["rate"])
+    def _costs(self):
+        """What was paid for the rate in each epoch, nats."""
+        return self.history["loss"] - self._share_of_distortion() * self.history["distortion"]
 
     def _share_of_distortion(self):
         """What of the distortion is in the loss."""
@@ -123,14 +123,14 @@ class TrainingCurveDisplay:
         def draw(values, label, **style):
             return ax.plot(epochs, values, label=label, **style | line_kw)[0]
 
-        price, distortion = self._prices(), self._share_of_distortion() * self.history["distortion"]
+        cost, distortion = self._costs(), self._share_of_distortion() * self.history["distortion"]
         is_residual = "residual_rate" in self.history
         paid, counted = ("residual rate", "(1 - β) · distortion") if is_residual else ("rate", "distortion")
         self.line_ = draw(self.history["loss"], "loss", color="black", lw=2)
         self.distortion_line_ = draw(distortion, counted, color=BLUE, ls="--")
-        self.rate_line_ = draw(price, f"β · {paid}, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
+        self.rate_line_ = draw(cost, f"price of the {paid}, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
         self.validation_line_ = None
-        shown = [self.history["loss"], distortion, price]
+        shown = [self.history["loss"], distortion, cost]
         losses = self._validation_losses()
         if losses is not None:
             shown.append(losses)

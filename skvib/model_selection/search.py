@@ -29,6 +29,7 @@ from skvib.base import BaseVIB
 from skvib.model_selection.choice import log_likelihood_score, one_standard_error
 from skvib.model_selection.together import fit_together
 from skvib.monitor import is_little, silent_codes_allowed
+from skvib.nn.network import check_amortized
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
@@ -205,10 +206,8 @@ class BetaSearchCV(GridSearchCV):
         y = plain_targets(y)
         names = self._names_of_beta()
         _, last = at_the_end_of(self.estimator)
-        if self.method == "amortized" and getattr(last, "latent_prior", "normal") != "normal":
-            raise ValueError(
-                f'latent_prior="{last.latent_prior}" needs method="exact", which trains a network for each beta.'
-            )
+        if self.method == "amortized":
+            check_amortized(last)
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
         refit = self._refit(grid)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))

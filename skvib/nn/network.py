@@ -20,7 +20,7 @@ from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Parameter, Part
 from skvib.nn.posteriors import Diagonal
-from skvib.nn.prices import Conditional, Linear, Price
+from skvib.nn.prices import RATE_FUNCTIONS, Conditional, Price
 from skvib.nn.priors import PRIORS, Prior, StandardNormal
 from skvib.nn.ramps import Edges, Embedding, Ramps
 from skvib.nn.rows import TARGET
@@ -43,6 +43,7 @@ class Architecture:
     n_ramps: int = 0
     latent_prior: str = "normal"
     n_components: int = 0
+    rate_function: str = "linear"
 
     def n_weights(self, latent_dim: int) -> int:
         """How many coefficients its layers have."""
@@ -62,7 +63,14 @@ class Architecture:
 
     def price(self) -> Price:
         """What their rate costs."""
-        return Conditional() if self.latent_prior == "class" else Linear()
+        return Conditional() if self.latent_prior == "class" else RATE_FUNCTIONS[self.rate_function]()
+
+
+def check_amortized(chosen: Any) -> None:
+    """Raise if one network cannot serve all betas; `chosen` has the parameters `latent_prior` and `rate_function`."""
+    for name, default in (("latent_prior", "normal"), ("rate_function", "linear")):
+        if (value := getattr(chosen, name, default)) != default:
+            raise ValueError(f'{name}="{value}" needs method="exact", which trains a network for each beta.')
 
 
 class VIBNetwork(Part):
@@ -99,11 +107,8 @@ class VIBNetwork(Part):
         self.prior, self.price = a.prior(latent_dims), a.price()
         if len(set(self.terms)) < len(self.terms):
             raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
-        if row_values is not None and a.n_components:
-            raise ValueError(
-                f'A network for all betas has no latent_prior="{a.latent_prior}": use method="exact", which trains one '
-                "for each."
-            )
+        if row_values is not None:
+            check_amortized(a)
         self.n_networks, self._n_components = n_networks, a.n_components
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
@@ -190,7 +195,8 @@ class VIBNetwork(Part):
         if isinstance(self.encoder, ModuleEncoder):
             self.scale = scale.to(like)
             return
-        first, n_features = self._first_layer(), len(mean)
+        first, n_features = self.first_layer(), len(mean)
+        assert first is not None
         weight = first.weight.double()
         weight[:, :n_features].div_(scale[:, None])
         first.weight.data = weight.to(like)
@@ -202,7 +208,8 @@ class VIBNetwork(Part):
         """Say the same of rows and targets that are standardised anew: what was u is now ratio * u + shift."""
         if inputs is not None:
             ratio, shift = (part.to(self.bottleneck.linear.weight) for part in inputs)
-            first = self._first_layer()
+            first = self.first_layer()
+            assert first is not None
             weight = first.weight[:, : len(ratio)]
             first.bias.add_((shift @ weight).unsqueeze(-2))
             weight.mul_(ratio.unsqueeze(-1))
@@ -225,8 +232,10 @@ class VIBNetwork(Part):
         is_linear = isinstance(self.encoder, MLPEncoder) and not len(self.encoder.layers)
         return self.bottleneck.linear.weight if is_linear else None
 
-    def _first_layer(self) -> StackedLinear:
-        assert isinstance(self.encoder, MLPEncoder)
+    def first_layer(self) -> StackedLinear | None:
+        """The layer that takes the inputs; None where a module of a user does."""
+        if not isinstance(self.encoder, MLPEncoder):
+            return None
         return self.encoder.layers[0] if len(self.encoder.layers) else self.bottleneck.linear
 
     def row_elements(self, n_points: int, is_sparse: bool) -> int:

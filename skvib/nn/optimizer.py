@@ -42,7 +42,7 @@ class Optimizer:
     def __init__(self, stack: Stack, pool: Pool, decay: float) -> None:
         weights, network = stack.weights, stack.network
         self.values, self.grads = weights.values, weights.grads
-        self.penalties = self.values.new_tensor([[problem.unpriced_penalty] for problem in stack.problems])
+        self.penalties = _penalties(stack)
         self.coefficients, self.of_coefficients = (m[:, : weights.n_penalized] for m in (self.values, self.grads))
         self.paces = [(self.values[:, part], speed) for part, speed in weights.paces]
         self.moments = [torch.zeros_like(self.values), torch.zeros_like(self.values)]
@@ -96,6 +96,19 @@ class Optimizer:
             torch.hardshrink(matrix, of_weights, out=matrix)
         for moment, floor in zip(self.moments, of_moments, strict=True):
             torch.hardshrink(moment, floor, out=moment)
+
+
+def _penalties(stack: Stack) -> Tensor:
+    """That of each coefficient, (M, n_penalized), or (M, 1) where those of a network are all the same."""
+    weights, problems = stack.weights, stack.problems
+    penalties = weights.values.new_tensor([[problem.unpriced_penalty] for problem in problems])
+    first = stack.network.first_layer()
+    if first is None or all(problem.input_square == 1.0 for problem in problems):
+        return penalties
+    penalties = penalties.repeat(1, weights.n_penalized)
+    squares = weights.values.new_tensor([[problem.input_square] for problem in problems])
+    penalties[:, weights.slice_of(first.weight)] *= squares
+    return penalties
 
 
 def _whitening(members: Sequence[Rows[Any]], like: Tensor) -> Tensor | None:

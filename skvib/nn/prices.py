@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 LEAST_SHARE = 1e-3
@@ -42,6 +43,21 @@ class Linear:
         return beta
 
 
+class Square(Linear):
+    """beta times the square of the mean rate (Kolchinsky, Tracey and Van Kuyk 2019).
+
+    So a nat costs 2 beta R: nothing at first, and more the more there are.
+    """
+
+    def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
+        return distortion + beta * rate * rate
+
+    def slope(self, beta: Tensor, rates: Tensor, weights: Tensor) -> Tensor:
+        total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        # an estimate at draws may be below 0
+        return 2.0 * beta * ((weights * rates).sum(1, keepdim=True) / total).clamp_min(0.0)
+
+
 class Conditional(Linear):
     """(1 - beta) D + beta R of a residual rate R.
 
@@ -61,3 +77,6 @@ class Conditional(Linear):
 
     def share(self, beta: Tensor, weights: Tensor) -> Tensor:
         return (1.0 - beta).clamp_min(LEAST_SHARE) * weights
+
+
+RATE_FUNCTIONS: dict[str, type[Linear]] = {"linear": Linear, "square": Square}

@@ -51,6 +51,12 @@ class WeightMatrix:
                 parameter.data = value
                 parameter.grad = grad
 
+    def slice_of(self, parameter: Tensor) -> slice:
+        """The columns of one of the network's parameters."""
+        sizes = [named.shape.numel() for named in self._parameters]
+        at = next(k for k, named in enumerate(self._parameters) if named.parameters[0] is parameter)
+        return slice(sum(sizes[:at]), sum(sizes[: at + 1]))
+
     def fill(self, stored: Sequence[tuple[Tensor, Layout | None]]) -> None:
         """Give networks of one latent size their weights (P,), each laid out as it says."""
         own = self.layout_of(self._network.bottleneck.latent_dims[0])
