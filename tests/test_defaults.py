@@ -126,11 +126,14 @@ def test_alpha_charges_what_weights_make_of_inputs_that_are_not_standardised():
     with asked() as problems:
         for size in (0.1, 1.0, 10.0):
             model.fit(size * X, X[:, 0] > 0)
+        for container in (np.asarray, sparse.csr_array):  # columns of zeros mean nothing
+            model.fit(container(np.c_[0.1 * X, np.zeros((200, 3))]), X[:, 0] > 0)
         model.set_params(standardize=True).fit(0.1 * X, X[:, 0] > 0)
     squares = [problem.input_square for problem in problems]
     assert squares[0] == pytest.approx(0.01 * np.mean(X**2))
     assert squares[1] == pytest.approx(min(1.0, np.mean(X**2)))
-    assert squares[2:] == [1.0, 1.0]  # large inputs of one column would else make the weights of others dear
+    assert squares[2] == squares[5] == 1.0  # large inputs of one column would else make the weights of others dear
+    assert squares[3:5] == pytest.approx([squares[0]] * 2)
 
 
 def test_a_rare_class_is_ranked_nearly_as_a_linear_model_ranks_it():
