@@ -37,7 +37,6 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     # what the oldest stored models do not have
     n_bins, n_estimators, latent_prior, rate_function = 0, 1, "normal", "linear"
-    missing_label: Any = None
     categorical_features: Any = "from_dtype"
     _input_square = 1.0
     _columns: dict | None = None
@@ -298,9 +297,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In nats, summed over outputs; float64.
         """
         check_is_fitted(self)
-        X, y, _, known = read_rows(self, X, y, None)
-        if known is not None:
-            raise ValueError("Rows without a target have no log-likelihood: leave them out.")
+        X, y, _ = read_rows(self, X, y, None)
         target = self._target
         network, chunks = self._inference(X)
         points, start, parts = self._points(network), 0, []

@@ -53,18 +53,6 @@ def held_out_weights(weights, twins, classes, fraction, seed):
     return np.where(is_shared[of_x], fraction * weights, np.where(is_drawn[of_x], weights, 0.0))
 
 
-def held_out_of(rows, twins, target, fraction, seed):
-    """The same of WeightedRows with their Target, of which those without a target always train."""
-    known = rows.own_known
-    strata = target.strata(rows.own_targets[known])
-    held_out = held_out_weights(rows.weights[known], twins[known], strata, fraction, seed)
-    if held_out is None:
-        return None
-    of_all = np.zeros(len(rows))
-    of_all[known] = held_out
-    return of_all
-
-
 def _main_labels(weights, of_x, classes):
     """The label of most weight of each x; of equal ones the first."""
     order = np.lexsort((classes, -weights, of_x))

@@ -26,8 +26,6 @@ class Target(ABC):
     likelihood: str  # its name in skvib.nn.likelihoods.LIKELIHOODS
     n_outputs: int  # of the likelihood
     n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
-    n_labelled_to_hold_out = 100  # the same where other rows have no target
-    is_guessed = False  # whether the loss of rows without one is that of guessing it
     units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
 
     @abstractmethod
@@ -135,8 +133,6 @@ class Labels(Classes):
     """One of several labels for each row, encoded as its index."""
 
     likelihood, is_multilabel = "categorical", False
-    is_guessed = True
-    n_labelled_to_hold_out = 1000  # guessing the others keeps labels from being learned by heart
 
     def present(self, y):
         return np.unique(y)
@@ -234,7 +230,7 @@ class Numbers(Target):
     """Numbers, standardised; a row of y has this `shape`. A column that was constant has a deviation of 0."""
 
     # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
-    n_rows_to_hold_out = n_labelled_to_hold_out = 20
+    n_rows_to_hold_out = 20
 
     likelihood: str
     shape: tuple

@@ -16,7 +16,6 @@ from sklearn.model_selection import (
     BaseCrossValidator,
     BaseShuffleSplit,
     GridSearchCV,
-    PredefinedSplit,
     check_cv,
     cross_validate,
 )
@@ -35,7 +34,6 @@ from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, targets_array
 from skvib.typing import MatrixLike, Method
-from skvib.unlabelled import filled, has_target
 from skvib.wrapped import at_the_end_of, prediction_steps
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -77,20 +75,6 @@ def _warn_of_little(best, baseline):
         ConvergenceWarning,
         stacklevel=3,
     )
-
-
-def _labelled_splits(cv, labels, kept, groups, n_rows):
-    """Splits of all rows: those with a target (`kept`, with these labels) are split, all others train in every one.
-
-    Splits that are given by row are of all rows already.
-    """
-    others = np.setdiff1d(np.arange(n_rows), kept)
-    if isinstance(cv, PredefinedSplit) or hasattr(cv, "cv"):
-        splits = cv.split(np.zeros((n_rows, 1)))
-        return [(np.union1d(train, others), np.intersect1d(test, kept)) for train, test in splits]
-    groups = None if groups is None else np.asarray(groups)[kept]
-    splits = cv.split(np.zeros((len(kept), 1)), labels, groups)
-    return [(np.concatenate((kept[train], others)), kept[test]) for train, test in splits]
 
 
 def _chosen_has(method: str) -> Callable[[Method], Method]:
@@ -200,7 +184,7 @@ class BetaSearchCV(GridSearchCV):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets. Rows without one (`missing_label`) train in every fold, and `cv` splits the others alone.
+            Their targets.
         **params : dict
             As in GridSearchCV: parameters of the estimator's `fit`, of the scorer and of the splitter.
 
@@ -226,12 +210,8 @@ class BetaSearchCV(GridSearchCV):
             check_amortized(last)
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
         refit = self._refit(grid)
-        known = has_target(y, getattr(last, "missing_label", None))
-        labels = y if known is None else filled(y, known)[known]
-        cv = check_cv(self.cv, labels, classifier=is_classifier(self.estimator))
-        if known is not None:
-            cv = check_cv(_labelled_splits(cv, labels, np.flatnonzero(known), params.get("groups"), len(known)))
-        with self._given(param_grid=grid, scoring=self._scoring(labels), refit=refit, cv=cv), silent_codes_allowed():
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit, cv=cv), silent_codes_allowed():
             try:
                 with fit_together(method=self.method):
                     super().fit(X, y, **params)
@@ -241,9 +221,9 @@ class BetaSearchCV(GridSearchCV):
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
-        baseline = self._score_without_inputs(labels) if params.get("sample_weight") is None else None
+        baseline = self._score_without_inputs(y) if params.get("sample_weight") is None else None
         best = np.nanmax(self.cv_results_["mean_test_score"]) if baseline is not None else None
-        if best is not None and is_little(best - baseline, baseline, len(labels)):
+        if best is not None and is_little(best - baseline, baseline, len(y)):
             _warn_of_little(best, baseline)
         elif self.param_grid is None and hasattr(self, "best_params_"):
             _warn_of_an_end(self.best_params_[names[0]])
