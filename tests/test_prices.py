@@ -109,6 +109,8 @@ def test_it_goes_with_exact_paths_stacks_and_pieces_and_not_with_others():
     with pytest.raises(ValueError, match=refusal):
         BetaSearchCV(model).fit(X, y)
     with pytest.raises(ValueError, match=refusal):
+        BetaSearchCV(VIBClassifier(**FAST), {"beta": [0.1], "rate_function": ["linear", "square"]}).fit(X, y)
+    with pytest.raises(ValueError, match=refusal):
         beta_path(model, X, y, betas=[1e-3, 1e-1])
     with pytest.raises(ValueError, match='latent_prior="class" has a price of its own'):
         clone(model).set_params(latent_prior="class").fit(X, y)

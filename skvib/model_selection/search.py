@@ -16,6 +16,7 @@ from sklearn.model_selection import (
     BaseCrossValidator,
     BaseShuffleSplit,
     GridSearchCV,
+    ParameterGrid,
     check_cv,
     cross_validate,
 )
@@ -206,9 +207,11 @@ class BetaSearchCV(GridSearchCV):
         y = plain_targets(y)
         names = self._names_of_beta()
         _, last = at_the_end_of(self.estimator)
-        if self.method == "amortized":
-            check_amortized(last)
         grid = self.param_grid if self.param_grid is not None else {names[0]: BETAS.tolist()}
+        if self.method == "amortized":
+            for candidate in ParameterGrid(grid) if isinstance(last, BaseVIB) else ():
+                asked = {name.rpartition("__")[2]: value for name, value in candidate.items()}
+                check_amortized(last.get_params(deep=False) | asked)
         refit = self._refit(grid)
         cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit, cv=cv), silent_codes_allowed():

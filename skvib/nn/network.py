@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import pairwise
@@ -66,10 +66,10 @@ class Architecture:
         return Conditional() if self.latent_prior == "class" else RATE_FUNCTIONS[self.rate_function]()
 
 
-def check_amortized(chosen: Any) -> None:
-    """Raise if one network cannot serve all betas; `chosen` has the parameters `latent_prior` and `rate_function`."""
+def check_amortized(chosen: Mapping[str, Any]) -> None:
+    """Raise if one network cannot serve all betas, for parameters by name."""
     for name, default in (("latent_prior", "normal"), ("rate_function", "linear")):
-        if (value := getattr(chosen, name, default)) != default:
+        if (value := chosen.get(name, default)) != default:
             raise ValueError(f'{name}="{value}" needs method="exact", which trains a network for each beta.')
 
 
@@ -108,7 +108,7 @@ class VIBNetwork(Part):
         if len(set(self.terms)) < len(self.terms):
             raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
         if row_values is not None:
-            check_amortized(a)
+            check_amortized(vars(a))
         self.n_networks, self._n_components = n_networks, a.n_components
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
