@@ -148,7 +148,7 @@ def warn_of_training(model, trainings, settings, entropy, n_rows=math.inf):
     kept = f"the weights of epoch {training.best_epoch} are kept"
     distortion = sum(one.distortion_ for one in model.estimators_) / len(model.estimators_)
     rate = sum(getattr(one, "residual_rate_", one.rate_) for one in model.estimators_) / len(model.estimators_)
-    price, pays = settings.architecture.price(), model.beta < 1 or model.rate_function != "linear"
+    price = settings.architecture.price()
     loss = distortion + price.loss(model.beta, 0.0, rate)
     message = None
     if training.reason == "diverged":
@@ -165,7 +165,7 @@ def warn_of_training(model, trainings, settings, entropy, n_rows=math.inf):
         )
     elif entropy is None or len(training.betas) > 1:
         return
-    elif pays and model.latent_rates_.max() < 1e-3:
+    elif price.can_pay(model.beta) and model.latent_rates_.max() < 1e-3:
         message = (
             f"The code collapsed: it carries nothing about X at beta={model.beta:g}. Lower beta, or train "
             "longer (max_iter)."
@@ -175,7 +175,7 @@ def warn_of_training(model, trainings, settings, entropy, n_rows=math.inf):
             f"The loss, {loss:.3g} nats, is above H(Y) = {entropy:.3g}, that of a code that says nothing: "
             "training fell short. Raise max_iter or learning_rate_init, or lower alpha or beta."
         )
-    elif pays and is_little(entropy - distortion, entropy, n_rows):
+    elif price.can_pay(model.beta) and is_little(entropy - distortion, entropy, n_rows):
         message = (
             f"The predictions are hardly better than without X: a distortion of {distortion:.3g} nats, of H(Y) = "
             f"{entropy:.3g}. X may say little about y. If it says more, lower beta, set n_bins=16 for columns with far "

@@ -95,16 +95,15 @@ class WeightedRows:
 
     def mean_square(self):
         """Of the inputs, in columns that are not all 0; at most 1."""
-        total, fills = 0.0, np.zeros(self.X.shape[1:], dtype=bool)
+        squares = np.zeros(self.X.shape[1:])
         with np.errstate(over="ignore"):
-            for chunk in _chunks(len(self), self.X):
-                part = self.X[self.rows[chunk]]
-                values = (part.data if sparse.issparse(part) else part).astype(np.float64).ravel()
-                total += float(values @ values)
-                fills |= (
-                    np.isin(np.arange(len(fills)), part.indices) if sparse.issparse(part) else (part != 0).any(axis=0)
-                )
-        return min(1.0, total / len(self) / max(1, fills.sum()))
+            if sparse.issparse(self.X):
+                part = self.X[self.rows]
+                squares += np.bincount(part.indices, part.data.astype(np.float64) ** 2, len(squares))
+            else:
+                for chunk in _chunks(len(self), self.X):
+                    squares += np.square(self.X[self.rows[chunk]], dtype=np.float64).sum(axis=0)
+            return min(1.0, squares.sum() / len(self) / max(1, np.sum(squares > 0)))
 
     def moments(self, common=None):
         """The Moments of the inputs."""

@@ -85,6 +85,23 @@ def assert_values(terms, *expected):
         torch.testing.assert_close(term, values)
 
 
+def assert_gradients_of_price_agree(network):
+    """Of two networks with a prior of one term and any price, which is of mean distortion and mean rate."""
+    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
+    posterior, rows = network(batch.rows.inputs), batch.rows
+    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
+    (distortion, _), ((rate,), _) = network.head.record(code, rows.targets["y"]), network.prior.record(code, rows)
+    weight = rows.weights.sum(1, keepdim=True)
+    means = ((rows.weights * term).sum(1, keepdim=True) / weight for term in (distortion, rate))
+    loss = (weight / batch.n_rows * network.price.loss(beta, *means)).sum()
+    expected = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        terms = loss_terms(network, batch, beta)
+    assert_values(terms, distortion, rate)
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+
+
 def assert_gradients_agree(network, batch, beta=0.3, atol=1e-12):
     if not isinstance(beta, torch.Tensor):
         beta = torch.full((network.n_networks, 1), beta, dtype=torch.float64)

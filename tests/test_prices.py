@@ -2,16 +2,13 @@
 
 import numpy as np
 import pytest
-import torch
 from models import SMALL
 from sklearn.base import clone
 from sklearn.datasets import load_digits, load_iris
-from test_objective import assert_values, make_batch, make_network
+from test_objective import assert_gradients_of_price_agree, make_network
 from test_theory import GAUSSIAN, gaussian_limit, linear_gaussian
 
 from skvib import BetaSearchCV, TrainingCurveDisplay, VIBClassifier, VIBRegressor, beta_path, fit_together
-from skvib.nn.objective import loss_terms
-from skvib.nn.posteriors import Code
 from skvib.nn.prices import Linear, Square
 
 FAST = SMALL | {"max_iter": 10}
@@ -37,18 +34,7 @@ EIGHT = VIBClassifier(
 def test_the_gradients_agree_with_autograd(price, prior):
     network, _ = make_network(latent_dims=(3, 3), prior=prior)
     network.price = price()
-    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
-    posterior, rows = network(batch.rows.inputs), batch.rows
-    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), ((rate,), _) = network.head.record(code, rows.targets["y"]), network.prior.record(code, rows)
-    weight = rows.weights.sum(1, keepdim=True)
-    means = ((rows.weights * term).sum(1, keepdim=True) / weight for term in (distortion, rate))
-    loss = (weight / batch.n_rows * network.price.loss(beta, *means)).sum()
-    expected = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        assert_values(loss_terms(network, batch, beta), distortion, rate)
-    for parameter, gradient in zip(network.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+    assert_gradients_of_price_agree(network)
 
 
 def rates_of_eight_classes(rate_function, betas):

@@ -14,13 +14,18 @@ from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_poisson_deviance
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_objective import N_ROWS, assert_gradients_agree, assert_values, make_batch, make_network
+from test_objective import (
+    N_ROWS,
+    assert_gradients_agree,
+    assert_gradients_of_price_agree,
+    make_batch,
+    make_network,
+)
 from test_trainer import assert_same_training, make_problem, make_settings
 
 from skvib import BetaSearchCV, VIBClassifier, beta_path, feature_information, latent_information, mutual_information
 from skvib.nn.layers import ConditionedOnBeta
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
-from skvib.nn.objective import loss_terms
 from skvib.nn.operations import TORCH
 from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.prices import Linear
@@ -187,19 +192,7 @@ def laplace():
 def test_the_gradients_of_any_prior_and_price_agree_with_autograd(laplace, prior, price, latent_dims):
     network, _ = make_network(latent_dims=latent_dims, kind=laplace["LaplaceArchitecture"])
     network.prior, network.price = prior() if prior else network.prior, price() if price else network.price
-    batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
-    posterior, rows = network(batch.rows.inputs), batch.rows
-    code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), ((rate,), _) = network.head.record(code, rows.targets["y"]), network.prior.record(code, rows)
-    weight = rows.weights.sum(1, keepdim=True)
-    means = ((rows.weights * term).sum(1, keepdim=True) / weight for term in (distortion, rate))
-    loss = (weight / batch.n_rows * network.price.loss(beta, *means)).sum()
-    expected = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        terms = loss_terms(network, batch, beta)
-    assert_values(terms, distortion, rate)
-    for parameter, gradient in zip(network.parameters(), expected, strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-9, atol=1e-12)
+    assert_gradients_of_price_agree(network)
 
 
 def test_the_rate_at_draws_is_in_the_mean_that_by_dimension(laplace):

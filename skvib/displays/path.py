@@ -37,7 +37,7 @@ class BetaPathDisplay:
         Active latent dimensions.
     score_name : str, default="score"
         Label of its axis.
-    marks : tuple of ndarray, default=(array([]), array([]))
+    marks : tuple of ndarray, default=None
         Betas and rates of further codes, which are marked.
 
     Attributes
@@ -70,6 +70,8 @@ class BetaPathDisplay:
     True
     """
 
+    marks: tuple[np.ndarray, np.ndarray] | None = None  # pickles of before know none
+
     def __init__(
         self,
         betas: np.ndarray,
@@ -79,7 +81,7 @@ class BetaPathDisplay:
         n_active: np.ndarray | None = None,
         *,
         score_name: str = "score",
-        marks: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0)),
+        marks: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self.betas, self.score, self.score_se = betas, score, score_se
         self.rate, self.n_active, self.score_name, self.marks = rate, n_active, score_name, marks
@@ -104,8 +106,9 @@ class BetaPathDisplay:
         """
         name = f"log-likelihood,\n{path.information_rows} rows (nats)"
         columns = path.log_likelihoods, path.log_likelihoods_se, path.rate, path.n_active
-        models = [unwrapped(path.at_rate(rate))[1] for rate in rates]
-        marks = np.array([model.beta for model in models]), np.array([model.rate_ for model in models])
+        models, marks = [unwrapped(path.at_rate(rate))[1] for rate in rates], None
+        if models:
+            marks = np.array([model.beta for model in models]), np.array([model.rate_ for model in models])
         return cls(path.betas, *columns, score_name=name, marks=marks).plot(ax=ax)
 
     @classmethod
@@ -213,8 +216,8 @@ class BetaPathDisplay:
     def _plot_kept(self, style, rate, active):
         (self.rate_line_,) = rate.plot(self.betas, self.rate, color=GREEN, **style | {"marker": "s"})
         rate.set(yscale="log", ylabel="rate (nats)")
-        betas, rates = self.marks
-        if len(betas):
+        if self.marks is not None:
+            betas, rates = self.marks
             label = "\n".join(f"{nats:.2g} nats: β = {beta:.2g}" for beta, nats in zip(betas, rates, strict=True))
             mark = {"ls": "", "marker": "D", "ms": 7, "mec": "black", "color": GREEN, "label": label}
             (self.marks_,) = rate.plot(betas, rates, **mark)

@@ -71,6 +71,8 @@ class InformationPlaneDisplay:
     'I(Z;Y), at least (nats)'
     """
 
+    marks: InformationPlane | None = None  # pickles of before know none
+
     def __init__(
         self,
         plane: InformationPlane,

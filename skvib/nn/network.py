@@ -229,8 +229,8 @@ class VIBNetwork(Part):
 
     def linear_encoder(self) -> Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""
-        is_linear = isinstance(self.encoder, MLPEncoder) and not len(self.encoder.layers)
-        return self.bottleneck.linear.weight if is_linear else None
+        first = self.first_layer()
+        return first.weight if first is self.bottleneck.linear else None
 
     def first_layer(self) -> StackedLinear | None:
         """The layer that takes the inputs; None where a module of a user does."""

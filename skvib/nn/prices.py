@@ -17,6 +17,9 @@ class Price(Protocol):
     def check(self, betas: Iterable[float]) -> None:
         """Raise a ValueError if it has no meaning at one of them."""
 
+    def can_pay(self, beta: float) -> bool:
+        """Whether a code that says something may be worth its price: no nat about x is more than one about y."""
+
     def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
         """Of both together, elementwise."""
 
@@ -33,6 +36,9 @@ class Linear:
     def check(self, betas: Iterable[float]) -> None:
         """It has one at all."""
 
+    def can_pay(self, beta: float) -> bool:
+        return beta < 1.0
+
     def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
         return distortion + beta * rate
 
@@ -48,6 +54,9 @@ class Square(Linear):
 
     So a nat costs 2 beta R: nothing at first, and more the more there are.
     """
+
+    def can_pay(self, beta: float) -> bool:
+        return True
 
     def loss(self, beta: Any, distortion: Any, rate: Any) -> Any:
         return distortion + beta * rate * rate
