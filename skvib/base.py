@@ -343,7 +343,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         ]
 
     def _penalty(self):
-        return penalty_of(self.alpha, max(self._weight_seen, self._n_seen), getattr(self, "_diversity", 1.0))
+        n_rows = max(self._weight_seen, self._n_seen)
+        return penalty_of(self.alpha, n_rows, getattr(self, "_diversity", 1.0), self._target.n_alternatives)
 
     def _trained(self, problems, settings):
         try:

@@ -85,10 +85,10 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Epochs.
     alpha : float, default=3.0
         Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
-        includes alpha / (2 n) times their squared norm, times (1 + 200 / n) / (1 + beta / .03). Here n is the sum of
-        the weights, or the number of distinct rows if that is larger. In the second factor it is at least 100, and of
-        rows whose labels are nearly all the same only a share counts: Gini's index over its largest value. A network
-        for several betas has that of its least beta.
+        includes alpha / (2 n) times their squared norm, times (1 + 400 / (n K)) / (1 + beta / .03) for K classes; K is
+        2 for several labels a row. Here n is the sum of the weights, or the number of distinct rows if that is larger,
+        and at least 3 K. In the second factor it is at least 100, and of rows whose labels are nearly all the same only
+        a share counts: Gini's index over its largest value. A network for several betas has that of its least beta.
         Without `standardize` it charges those of the first layer less where inputs are small, by their mean square.
     ema_decay : float in [0, 1), default=0.99
         Decay for each step of a moving average of the weights, which then predicts; 0 is the last weights. It

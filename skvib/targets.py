@@ -26,6 +26,7 @@ class Target(ABC):
     likelihood: str  # its name in skvib.nn.likelihoods.LIKELIHOODS
     n_outputs: int  # of the likelihood
     n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
+    n_alternatives = 2  # that a row decides between
     units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
 
     @abstractmethod
@@ -133,6 +134,10 @@ class Labels(Classes):
     """One of several labels for each row, encoded as its index."""
 
     likelihood, is_multilabel = "categorical", False
+
+    @property
+    def n_alternatives(self):
+        return max(2, len(self.classes))
 
     def present(self, y):
         return np.unique(y)

@@ -6,9 +6,12 @@ from models import asked
 from scipy import sparse
 from scipy.stats import norm
 from sklearn.base import clone
-from sklearn.datasets import load_wine
+from sklearn.datasets import load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from benchmarks import generators
 from skvib import VIBClassifier, VIBRegressor, calibration_error
@@ -146,6 +149,18 @@ def test_a_rare_class_is_ranked_nearly_as_a_linear_model_ranks_it():
     assert ours > oracle - 0.1
 
 
+@pytest.mark.parametrize("n_rows", [20, 50])
+def test_a_few_digits_are_learned(n_rows):
+    """Two and five rows of each of ten classes: alpha charged their weights as if they were noise of two classes."""
+    X, y = load_digits(return_X_y=True)
+    train, test = train_test_split(np.arange(len(y)), train_size=n_rows, stratify=y, random_state=0)
+    model = VIBClassifier(random_state=0).fit(X[train], y[train])
+    linear = make_pipeline(StandardScaler(), LogisticRegression()).fit(X[train], y[train])
+    ours, oracle = (log_loss(y[test], m.predict_proba(X[test])) for m in (model, linear))
+    assert ours < oracle + 0.25  # chance is 2.3
+    assert model.score(X[test], y[test]) > linear.score(X[test], y[test]) - 0.1
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rows_whose_labels_are_nearly_all_the_same_count_as_few():
     rng = np.random.default_rng(0)
@@ -159,6 +174,23 @@ def test_rows_whose_labels_are_nearly_all_the_same_count_as_few():
     assert rare == pytest.approx(labels)
     assert rare > 2 * even
     assert balanced == pytest.approx(rare)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_rows_of_many_classes_are_charged_less_and_many_rows_alike():
+    rng = np.random.default_rng(0)
+    model = VIBClassifier(max_iter=1, early_stopping=False)
+
+    def penalties(n_rows):
+        with asked() as problems:
+            for n_classes in (2, 10):
+                model.fit(rng.normal(size=(n_rows, 3)), np.arange(n_rows) % n_classes)
+        return [problem.penalty for problem in problems]
+
+    two, ten = penalties(50)
+    assert ten == pytest.approx(two * 1.4 / 3)
+    two, ten = penalties(20_000)
+    assert ten == pytest.approx(two, rel=0.01)
 
 
 @pytest.mark.parametrize("first", [0, 1])

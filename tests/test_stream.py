@@ -93,13 +93,13 @@ def test_alpha_is_divided_by_all_rows_seen():
     X, y = load_digits(return_X_y=True)
     with asked() as problems:
         one_pass(VIBClassifier(**STILL | {"alpha": 3.0}), X[:100], y[:100], 20, classes=range(10))
-    # three times the share where rows are few
-    np.testing.assert_allclose([problem.penalty for problem in problems], [9 / 20, 9 / 40, 9 / 60, 9 / 80, 9 / 100])
+    # 1 + 2 * 2 / 10 times the share where rows are few and classes ten, and that of three rows a class at most
+    np.testing.assert_allclose([problem.penalty for problem in problems], [4.2 / n for n in (30, 40, 60, 80, 100)])
     weighted = VIBClassifier(**STILL | {"alpha": 3.0})
     with asked() as problems:
         weighted.partial_fit(X[:20], y[:20], classes=range(10), sample_weight=np.full(20, 4.0))
         weighted.partial_fit(X[20:40], y[20:40])
-    np.testing.assert_allclose([problem.penalty for problem in problems], [9 / 80, 9 / 100])
+    np.testing.assert_allclose([problem.penalty for problem in problems], [4.2 / 80, 4.2 / 100])
 
 
 def test_a_piece_that_comes_again_is_an_epoch_and_no_new_rows(diabetes):

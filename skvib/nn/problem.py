@@ -29,7 +29,7 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 RELIEF = 0.03  # the beta that halves the penalty
-FEW_ROWS, FEWEST_ROWS = 200, 100
+FEW_ROWS, FEWEST_ROWS, ROWS_OF_EACH = 200, 100, 3
 # (ratio, shift), arrays: what was a standardised column u is now ratio * u + shift
 Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
@@ -199,13 +199,15 @@ class Training:
         return replace(self, fits=(fit,), state=state)
 
 
-def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0) -> float:
+def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0, n_alternatives: int = 2) -> float:
     """The penalty of a mean loss over so many rows: the share of a prior's precision alpha, and more of few rows.
 
     At 200 rows twice that share, at 100 three times: noise that a share alone would let a network learn. Rows whose
-    targets are nearly all the same say less: only `diversity` of them count as rows here.
+    targets are nearly all the same say less: only `diversity` of them count as rows here. To tell many alternatives
+    apart takes larger weights, which the penalty of two would forbid to few rows of each.
     """
-    return alpha * (1.0 + FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS)) / n_rows
+    few = FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS) * 2.0 / n_alternatives
+    return alpha * (1.0 + few) / max(n_rows, ROWS_OF_EACH * n_alternatives)
 
 
 def unpriced(penalty: float, beta: float) -> float:
