@@ -17,7 +17,7 @@ from sklearn.utils import check_random_state
 from skvib.checks import checked_targets, warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB
 from skvib.hints import refuse_unknown
-from skvib.holdout import held_out_weights
+from skvib.holdout import can_spare_some, held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import set_buffers
 from skvib.nn.evaluation import joint_distortion
@@ -27,7 +27,7 @@ from skvib.nn.rows import TARGET, Rows
 from skvib.nn.trainer import train
 from skvib.private import fit_context
 from skvib.reading import inputs_of, read_rows, read_validation
-from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges
+from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges, told
 from skvib.specification import (
     AUTO_BATCH_SIZES,
     CONSTRAINTS,
@@ -149,9 +149,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         device = resolve_device(self.device)
         continues = self._is_trained and (incremental or self.warm_start)
         self._members = [copy.copy(one) for one in self._members]
-        X, y, weights = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
+        X, y, weights, known = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
         self._learn_target(y, classes, continues, incremental)
-        rows, twins, factors = self._collapsed(X, y, weights)
+        rows, twins, factors = self._collapsed(X, y, weights, known)
         rows, parts = self._split(rows, twins, factors, asks=validation is None and not incremental)
         if not continues:
             self._learn_inputs(rows)
@@ -168,8 +168,9 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         trainings = self._trained(problems, settings)
         keeps_state = incremental or self.warm_start
         self._take(members, trainings, problems[0], keeps_state=keeps_state, continues=continues)
-        entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
-        warn_of_training(self, trainings, settings, entropy, len(rows))
+        labelled = rows.labelled()
+        entropy = None if incremental else self._target.entropy(labelled.own_targets, labelled.weights)
+        warn_of_training(self, trainings, settings, entropy, len(labelled))
 
     def _learn_target(self, y, classes, continues, incremental):
         """What y is, and the seed of all draws; a fit that continues knows them."""
@@ -183,15 +184,19 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _set_target(self, target):
         vars(self).update(target.attributes())
 
-    def _collapsed(self, X, y, weights):
+    def _collapsed(self, X, y, weights, known):
         """The distinct rows; for each of them the first with the same x, and the factor of its class."""
         target = self._target
-        targets = target.encode(y)
-        factors = target.factors(getattr(self, "class_weight", None), targets, weights)
-        rows, weights, twins = collapse(X, targets, weights * (factors > 0))
-        if not len(rows):
+        targets, factors = target.encode(y), np.ones(len(weights))
+        labelled = slice(None) if known is None else known
+        if known is not None:
+            targets[~known] = 0
+        factors[labelled] = target.factors(getattr(self, "class_weight", None), targets[labelled], weights[labelled])
+        distinct, weights, twins = collapse(X, told(targets, known), weights * (factors > 0))
+        rows = WeightedRows(X, targets, distinct, weights, known)
+        if not rows.own_known.any():
             raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
-        return WeightedRows(X, targets, rows, weights), twins, factors[rows]
+        return rows, twins, factors[distinct]
 
     def _split(self, rows, twins, factors, asks):
         """Rows that train, and of each network rows to train on and those that early stopping holds out, or None.
@@ -205,13 +210,12 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             return rows.at(kept, weighed(weights[kept], factors[kept]))
 
         is_automatic = self.early_stopping == "auto"
-        asks = asks and (len(rows) >= self._target.n_rows_to_hold_out if is_automatic else self.early_stopping)
+        asks = asks and (can_spare_some(rows, self._target) if is_automatic else self.early_stopping)
         if not asks:
             whole = part(rows.weights)
             return whole, [(whole, None)] * self.n_estimators
         seeds = [k if self.random_state is None else self._seed_of(k) for k in range(self.n_estimators)]
-        strata = self._target.strata(rows.own_targets)
-        held_out = [held_out_weights(rows.weights, twins, strata, self.validation_fraction, seed) for seed in seeds]
+        held_out = [held_out_of(rows, twins, self._target, self.validation_fraction, seed) for seed in seeds]
         if all(weights is not None for weights in held_out):
             parts = [(part(rows.weights - weights), part(weights)) for weights in held_out]
             return part(rows.weights - np.minimum.reduce(held_out)), parts
@@ -247,7 +251,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _learn_scale(self, rows, incremental):
         """The scale of the targets, and how much they differ."""
-        target = self._target
+        target, rows = self._target, rows.labelled()
         self._diversity = 1.0 if incremental else target.diversity(rows.own_targets)
         self._set_target(target.standardized_by(rows.own_targets, rows.weights))
 
@@ -255,15 +259,18 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
         if not (continues and incremental):
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
-            self._is_stream = incremental
+            self._unlabelled_seen, self._is_stream = 0.0, incremental
         if incremental and len(rows) > 1:
-            piece = fingerprint(rows.X, rows.targets, rows.rows, rows.weights)
+            piece = fingerprint(rows.X, told(rows.targets, rows.known), rows.rows, rows.weights)
             if piece in self._pieces:
                 return
             self._pieces = np.append(self._pieces[1 - N_PIECES :], piece)
         if continues and incremental and self._weight_seen:  # the oldest stored models do not know theirs
             self._follow(rows)
-        self._n_seen, self._weight_seen = self._n_seen + len(rows), self._weight_seen + float(rows.weights.sum())
+        labelled = rows.labelled()
+        weight = float(labelled.weights.sum())
+        self._n_seen, self._weight_seen = self._n_seen + len(labelled), self._weight_seen + weight
+        self._unlabelled_seen += float(rows.weights.sum()) - weight
 
     def _follow(self, rows):
         """Let the moments follow the stream; the network is changed so that it says the same of every row.
@@ -278,10 +285,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             scale, deviation = self._x_scale, getattr(self, "_x_deviation", self._x_scale)
             filled = getattr(self, "_x_filled", np.ones_like(scale))
             common = getattr(self, "_x_common", np.zeros_like(scale))
-            before = Moments(self._x_mean, deviation, filled, self._weight_seen, common)
+            before = Moments(self._x_mean, deviation, filled, self._weight_seen + self._unlabelled_seen, common)
             after = before.merged(rows.moments(common))
             self._set_x_moments(after)
             inputs = change(before, after, scale, self._x_scale)
+        rows = rows.labelled()
         target, outputs = self._target.following(rows.own_targets, rows.weights, self._weight_seen)
         self._set_target(target)
         if is_settled and (inputs or outputs):
@@ -314,21 +322,26 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _problems(self, members, parts, continues, monitor):
         """What each network learns."""
+        n_steps = [n_steps_of(self, len(rows)) for rows, _ in parts]
+        parts = [(rows if rows.known is None else rows.balanced(), held_out) for rows, held_out in parts]
         sets = (rows for part in parts for rows in part if rows is not None)
         inputs = inputs_of(sets, self._x_mean, self._x_scale)
 
         def tensors(rows, mean_weight):
             targets = checked_targets(self._target.tensor(rows.own_targets))
-            weights = torch.from_numpy((rows.weights / mean_weight).astype(np.float32))
-            return Rows(inputs[id(rows)], weights, {TARGET: targets}, {})
+            weights, shares = torch.from_numpy((rows.weights / mean_weight).astype(np.float32)), {}
+            if not rows.own_known.all():
+                known = torch.from_numpy(rows.own_known)
+                shares[TARGET] = weights * known * (weights.sum() / weights[known].sum())
+            return Rows(inputs[id(rows)], weights, {TARGET: targets}, shares)
 
         return [
             Problem(
-                rows=tensors(rows, self._weight_seen / self._n_seen),
+                rows=tensors(rows, self._weight_seen / self._n_seen if rows.known is None else np.mean(rows.weights)),
                 betas=(float(self.beta),),
                 latent_dim=self.latent_dim,
                 seed=member._seed,
-                n_steps=n_steps_of(self, len(rows)),
+                n_steps=n_steps[k],
                 penalty=self._penalty(),
                 input_square=self._input_square,
                 any_seed=self.random_state is None,
@@ -343,7 +356,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         ]
 
     def _penalty(self):
-        n_rows = max(self._weight_seen, self._n_seen)
+        n_rows = max(self._weight_seen, self._n_seen) + self._target.worth_of_a_guess * self._unlabelled_seen
         return penalty_of(self.alpha, n_rows, getattr(self, "_diversity", 1.0), self._target.n_alternatives)
 
     def _trained(self, problems, settings):

@@ -16,6 +16,7 @@ from skvib.private import StrOptions, fit_context
 from skvib.rows import plain_targets
 from skvib.targets import Indicators, Labels, learned_classes
 from skvib.typing import MatrixLike
+from skvib.unlabelled import refuse_missing, rows_with_target
 
 
 class VIBClassifier(ClassifierMixin, BaseVIB):
@@ -55,6 +56,11 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     class_weight : dict, "balanced" or None, default=None
         Weights of the classes, 1 where a dict has none; "balanced" makes their weighted counts equal. A label that y
         lacks may have a weight, as in scikit-learn, if all labels of y have one.
+    missing_label : int, float, str or None, default=None
+        The value of y that says that a row has no target, such as -1, or NaN, which stands for all gaps. Such rows pay
+        their rate and are never held out. Their labels are guessed, if there is one a row: the loss asks for
+        predictions that are sure of every row, and in the mean as frequent as the labels that are known (after [4]_).
+        As n in `alpha`, each counts a hundredth.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -167,6 +173,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
     .. [2] Lakshminarayanan, Pritzel and Blundell, "Simple and Scalable Predictive Uncertainty Estimation using Deep
        Ensembles", NeurIPS 2017.
     .. [3] Kolchinsky, Tracey and Van Kuyk, "Caveats for information bottleneck in deterministic scenarios", ICLR 2019.
+    .. [4] Krause, Perona and Gomes, "Discriminative Clustering by Regularized Information Maximization", NIPS 2010.
 
     Examples
     --------
@@ -197,6 +204,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         decoder_hidden_layer_sizes: int | ArrayLike = (),
         encoder: Literal["conv"] | nn.Module | Callable[[], nn.Module] | None = None,
         class_weight: dict | Literal["balanced"] | None = None,
+        missing_label: float | str | None = None,
         n_estimators: int = 1,
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
@@ -228,6 +236,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.encoder = encoder
         self.class_weight = class_weight
+        self.missing_label = missing_label
         self.n_estimators = n_estimators
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
@@ -290,6 +299,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             )
         if classes is None and not self._is_trained:
             raise ValueError("classes must be passed on the first call to partial_fit.")
+        refuse_missing(classes, self.missing_label)
         return self._fit(X, y, sample_weight, incremental=True, classes=classes)
 
     def _learned_target(self, y, classes):
@@ -384,7 +394,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         return np.maximum(entropies(p.mean(axis=1)) - np.mean(of_each, axis=0), 0.0)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The accuracy of `predict`; of a multilabel target, of whole rows.
+        """The accuracy of `predict`, of rows that have a target; of a multilabel target, of whole rows.
 
         Parameters
         ----------
@@ -400,7 +410,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         score : float
             A share of the weight.
         """
-        return super().score(X, plain_targets(y), sample_weight)
+        return super().score(*rows_with_target(X, plain_targets(y), sample_weight, self.missing_label))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -21,6 +21,7 @@ from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
 from skvib.rows import targets_array
 from skvib.typing import MatrixLike
+from skvib.unlabelled import has_target, refuse_gaps
 
 FLOAT32_RANGE = 1e15
 DTYPES: dict[str, type] = dict.fromkeys(
@@ -37,12 +38,14 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     # what the oldest stored models do not have
     n_bins, n_estimators, latent_prior, rate_function = 0, 1, "normal", "linear"
+    missing_label: Any = None
     categorical_features: Any = "from_dtype"
     _input_square = 1.0
     _columns: dict | None = None
     _members: tuple | list = ()
     _ramp_columns, _ramp_edges = np.zeros(0, dtype=np.int64), np.zeros((0, 1))
-    _layout, _is_stream, _n_seen, _weight_seen, _pieces = None, False, 0, 0.0, np.zeros(0, dtype=np.uint64)
+    _layout, _is_stream, _n_seen, _pieces = None, False, 0, np.zeros(0, dtype=np.uint64)
+    _weight_seen, _unlabelled_seen = 0.0, 0.0
 
     @property
     @abstractmethod
@@ -297,7 +300,8 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             In nats, summed over outputs; float64.
         """
         check_is_fitted(self)
-        X, y, _ = read_rows(self, X, y, None)
+        X, y, _, known = read_rows(self, X, y, None)
+        refuse_gaps(known)
         target = self._target
         network, chunks = self._inference(X)
         points, start, parts = self._points(network), 0, []
@@ -335,6 +339,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
         target = self._target
+        refuse_gaps(has_target(y, self.missing_label))
         targets = target.encode(check_array(targets_array(y), dtype=None, ensure_2d=False))
         if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
             raise ValueError(

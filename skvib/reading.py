@@ -24,6 +24,7 @@ from skvib.frames import (
 from skvib.nn.layers import SharedRows, SparseRows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
+from skvib.unlabelled import filled, has_target
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
@@ -43,9 +44,14 @@ def read_inputs(estimator, X):
 
 
 def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
-    """Arrays X, y and weights; the names, number and kinds of columns are learned with `reset`, else checked."""
+    """Arrays X, y and weights, and which rows have a target (None: all of positive weight; others have any in y).
+
+    The names, number and kinds of columns are learned with `reset`, else checked.
+    """
     refuse_dates(X)
     y = plain_targets(y)
+    known = has_target(y, estimator.missing_label)
+    y = y if known is None else filled(y, known)
     _refuse_targets(y, is_numeric=not is_classifier(estimator))
     X = given = rows_of(X) if hasattr(X, "detach") else X
     categorical = _categories_of(estimator, X, reset)
@@ -76,7 +82,9 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
         y = y.toarray()
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=warn)
-    return X, y, weights
+    if known is not None and known[weights > 0].all():
+        known = None
+    return X, y, weights, known
 
 
 def _refuse_targets(y, is_numeric):
@@ -130,8 +138,10 @@ def _filled(estimator, X, values):
 def read_validation(estimator, X_val, y_val, sample_weight_val):
     """The WeightedRows of positive weight."""
     try:
-        X, y, weights = read_rows(estimator, X_val, y_val, sample_weight_val)
-        kept = np.flatnonzero(weights)
+        X, y, weights, known = read_rows(estimator, X_val, y_val, sample_weight_val)
+        kept = np.flatnonzero(weights if known is None else weights * known)
+        if not len(kept):
+            raise ValueError("No row of positive weight has a target.")
         return WeightedRows(X[kept], estimator._target.encode(y[kept]), np.arange(len(kept)), weights[kept])
     except ValueError as error:
         raise ValueError(f"In the validation set (X_val, y_val): {error}") from error
@@ -198,15 +208,16 @@ def standardized_inputs(X, rows, mean, scale):
 
 
 def inputs_of(sets, mean, scale):
-    """Standardised inputs of each of several WeightedRows, by its id; what more than two of one X have is stored once.
+    """Standardised inputs of each of several WeightedRows, by its id; what they have in common is stored once.
 
-    Two are the rows that a network trains on and those that it holds out, which have nothing in common.
+    Two of one X are the rows that a network trains on and those that it holds out: only rows that are repeated (those
+    with a target among many without) are in common.
     """
     of_X, inputs = {}, {}
     for rows in sets:
         of_X.setdefault(id(rows.X), {})[id(rows)] = rows
     for X, group in ((next(iter(group.values())).X, group) for group in of_X.values()):
-        if len(group) > 2:
+        if len(group) > 2 or any(rows.known is not None for rows in group.values()):
             distinct = np.unique(np.concatenate([rows.rows for rows in group.values()]))
             whole = standardized_inputs(X, distinct, mean, scale)
             for key, rows in group.items():

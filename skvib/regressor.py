@@ -16,6 +16,7 @@ from skvib.mixtures import mixture_information, mixture_quantiles
 from skvib.private import StrOptions, fit_context
 from skvib.targets import Numbers
 from skvib.typing import MatrixLike
+from skvib.unlabelled import rows_with_target
 
 
 class VIBRegressor(RegressorMixin, BaseVIB):
@@ -55,6 +56,9 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         training mode are refused.
     noise : {"homoscedastic", "heteroscedastic"}, default="heteroscedastic"
         Whether the learned noise of q(y|z) is a constant of each output or a function of z.
+    missing_label : int, float, str or None, default=None
+        The value of y that says that a row has no target, such as -1, or NaN, which stands for all gaps. Such rows pay
+        their rate and are never held out. Nothing guesses what they lack.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -197,6 +201,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         decoder_hidden_layer_sizes: int | ArrayLike = (),
         encoder: Literal["conv"] | nn.Module | Callable[[], nn.Module] | None = None,
         noise: Literal["homoscedastic", "heteroscedastic"] = "heteroscedastic",
+        missing_label: float | str | None = None,
         n_estimators: int = 1,
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
@@ -228,6 +233,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         self.decoder_hidden_layer_sizes = decoder_hidden_layer_sizes
         self.encoder = encoder
         self.noise = noise
+        self.missing_label = missing_label
         self.n_estimators = n_estimators
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
@@ -340,6 +346,25 @@ class VIBRegressor(RegressorMixin, BaseVIB):
             return target.unscaled(means.mean(0), target.mean), target.unscaled(std)
 
         return self._map_draws(X, summarize, np.float64)
+
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            At most 1.
+        """
+        return super().score(*rows_with_target(X, y, sample_weight, self.missing_label))
 
     def _components(self, xp, likelihood, eta):
         """Means and standard deviations of q(y|z) at all draws, (S, n, n_outputs), float64."""

@@ -4,7 +4,7 @@ Weight k then is k copies, and no result depends on the order of the rows. Every
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ CHUNK_ELEMENTS = 2**18  # a chunk stays in the cache
 ROUNDING, ROUNDING_OF_FLOAT32 = 10 * float(np.finfo(np.float64).eps), 2 * float(np.finfo(np.float32).eps)
 N_TYPICAL = 9  # rows whose median is taken for a common value, if it is no rarer than 0
 N_LOOKED_AT = 2**14  # rows, for the edges of ramps
+LABELLED = 0.25  # of the weight, at least, is that of rows with a target, where others have none
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -63,6 +64,11 @@ def fingerprint(X, y, rows, weights):
     return np.sum(_mix(weights, hashes | np.uint64(1)), dtype=np.uint64)
 
 
+def told(targets, known):
+    """What is told of the target of each row: itself, and whether it is known (None: it is)."""
+    return targets if known is None else np.column_stack((targets, known))
+
+
 def _starts(hashes, rows, *arrays):
     """Where among rows sorted by their hashes a run of rows begins that are equal in all arrays."""
     is_first = np.ones(len(rows), dtype=bool)
@@ -74,12 +80,16 @@ def _starts(hashes, rows, *arrays):
 
 @dataclass(frozen=True, eq=False)
 class WeightedRows:
-    """Some rows of X and of encoded targets: their indices, and their weights."""
+    """Some rows of X and of encoded targets: their indices, and their weights; and which of all have a target.
+
+    `known` is None where all do. Else the target of a row without one is any valid value.
+    """
 
     X: np.ndarray | sparse.csr_matrix
     targets: np.ndarray
     rows: np.ndarray
     weights: np.ndarray
+    known: np.ndarray | None = None
 
     def __len__(self):
         return len(self.rows)
@@ -91,7 +101,30 @@ class WeightedRows:
 
     def at(self, kept, weights):
         """Some of them, with these weights."""
-        return WeightedRows(self.X, self.targets, self.rows[kept], weights)
+        return replace(self, rows=self.rows[kept], weights=weights)
+
+    @property
+    def own_known(self):
+        """Which of these rows have a target."""
+        return np.ones(len(self), dtype=bool) if self.known is None else self.known[self.rows]
+
+    def labelled(self):
+        """Those that have a target."""
+        kept = np.flatnonzero(self.own_known)
+        return self.at(kept, self.weights[kept])
+
+    def balanced(self):
+        """The same for training: rows with a target are repeated until they are about half of all.
+
+        And they have at least `LABELLED` of the weight. If all rows paid alike, it would be cheapest to encode the few
+        that have a target, and no others.
+        """
+        known = self.own_known
+        times = np.where(known, max(1, round(np.sum(~known) / known.sum())), 1)
+        of_known, of_others = (self.weights[part].sum() for part in (known, ~known))
+        factor = max(1.0, LABELLED / (1.0 - LABELLED) * of_others / of_known)
+        weights = np.where(known, factor * self.weights, self.weights) / times
+        return self.at(np.repeat(np.arange(len(self)), times), np.repeat(weights, times))
 
     def mean_square(self):
         """Of the inputs, in columns that are not all 0; at most 1."""

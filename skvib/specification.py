@@ -39,6 +39,7 @@ CONSTRAINTS = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "encoder": [StrOptions({"conv"}), callable, None],
+    "missing_label": [str, Real, None],
     "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],
@@ -120,6 +121,7 @@ def architecture_of(estimator, target, shape, module, seed, n_ramps):
         "n_outputs": target.n_outputs,
         "n_ramps": n_ramps,
         "rate_function": estimator.rate_function,
+        "guesses": estimator.missing_label is not None and target.worth_of_a_guess > 0,
         **_prior_of(estimator, target),
     }
 

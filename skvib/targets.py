@@ -27,6 +27,7 @@ class Target(ABC):
     n_outputs: int  # of the likelihood
     n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
     n_alternatives = 2  # that a row decides between
+    worth_of_a_guess = 0.0  # as what part of a row one counts whose target is guessed; 0: none is
     units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
 
     @abstractmethod
@@ -134,6 +135,7 @@ class Labels(Classes):
     """One of several labels for each row, encoded as its index."""
 
     likelihood, is_multilabel = "categorical", False
+    worth_of_a_guess = 0.01
 
     @property
     def n_alternatives(self):

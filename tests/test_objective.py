@@ -90,7 +90,7 @@ def assert_gradients_of_price_agree(network):
     batch, beta = make_batch(network, n_draws=2), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
     posterior, rows = network(batch.rows.inputs), batch.rows
     code = Code(posterior, batch.noise, posterior.sample(batch.noise))
-    (distortion, _), ((rate,), _) = network.head.record(code, rows.targets["y"]), network.prior.record(code, rows)
+    (distortion, _), ((rate,), _) = network.head.record(code, rows, "y"), network.prior.record(code, rows)
     weight = rows.weights.sum(1, keepdim=True)
     means = ((rows.weights * term).sum(1, keepdim=True) / weight for term in (distortion, rate))
     loss = (weight / batch.n_rows * network.price.loss(beta, *means)).sum()

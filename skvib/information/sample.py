@@ -7,6 +7,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 
 from skvib.information.estimates import Estimate, shares_of
 from skvib.rows import rows_of, take, targets_array
+from skvib.unlabelled import rows_with_target
 from skvib.wrapped import unwrapped
 
 CHUNK_ROWS = 2**14
@@ -17,8 +18,11 @@ class Sample:
 
     def __init__(self, estimator, X, y, sample_weight, random_state):
         self.prepare, self.vib = unwrapped(estimator)
+        if y is not None:
+            check_consistent_length(X, y, sample_weight)
+            X, y, sample_weight = rows_with_target(X, y, sample_weight, getattr(self.vib, "missing_label", None))
+            y = targets_array(y)
         X = rows_of(X)
-        y = None if y is None else targets_array(y)
         check_consistent_length(X, y, sample_weight)
         shares = shares_of(sample_weight, X.shape[0])
         kept = np.flatnonzero(shares)

@@ -23,6 +23,7 @@ from skvib.nn.rows import TARGET
 from skvib.nn.trainer import fit_at
 from skvib.rows import rows_of, take, targets_array
 from skvib.typing import MatrixLike
+from skvib.unlabelled import rows_with_target
 from skvib.wrapped import unwrapped
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def beta_path(
         vib.fit(inputs, targets, sample_weight, **validation)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
+    rows = rows_with_target(*rows, vib.missing_label)
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 

@@ -17,6 +17,7 @@ from sklearn.model_selection import (
     BaseShuffleSplit,
     GridSearchCV,
     ParameterGrid,
+    PredefinedSplit,
     check_cv,
     cross_validate,
 )
@@ -33,8 +34,9 @@ from skvib.monitor import is_little, silent_codes_allowed
 from skvib.nn.network import check_amortized
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
-from skvib.rows import plain_targets, targets_array
+from skvib.rows import plain_targets, rows_of, take, targets_array
 from skvib.typing import MatrixLike, Method
+from skvib.unlabelled import filled, has_target, rows_with_target
 from skvib.wrapped import at_the_end_of, prediction_steps
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -76,6 +78,26 @@ def _warn_of_little(best, baseline):
         ConvergenceWarning,
         stacklevel=3,
     )
+
+
+def _labelled_splits(cv, X, labels, kept, groups, is_by_row):
+    """Splits of all rows: those with a target (`kept`, with these labels) are split, all others train in every one.
+
+    Splits that are given `is_by_row` are of all rows already.
+    """
+    X = rows_of(X)
+    numbers = np.arange(X.shape[0])
+    others = np.setdiff1d(numbers, kept)
+    if not is_by_row:
+        groups = None if groups is None else np.asarray(groups)[kept]
+        splits = cv.split(take(X, kept), labels, groups)
+        return [(np.concatenate((kept[train], others)), kept[test]) for train, test in splits]
+    splits = [[numbers[np.asarray(part)] for part in split] for split in cv.split(X)]
+    splits = [(np.union1d(train, others), np.intersect1d(test, kept)) for train, test in splits]
+    for k, (_, test) in enumerate(splits):
+        if not len(test):
+            raise ValueError(f"No row that split {k} of `cv` tests on has a target: give each split some that do.")
+    return splits
 
 
 def _chosen_has(method: str) -> Callable[[Method], Method]:
@@ -185,7 +207,7 @@ class BetaSearchCV(GridSearchCV):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+            Their targets. Rows without one (`missing_label`) train in every fold, and `cv` splits the others alone.
         **params : dict
             As in GridSearchCV: parameters of the estimator's `fit`, of the scorer and of the splitter.
 
@@ -213,8 +235,16 @@ class BetaSearchCV(GridSearchCV):
                 asked = {name.rpartition("__")[2]: value for name, value in candidate.items()}
                 check_amortized(last.get_params(deep=False) | asked)
         refit = self._refit(grid)
-        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
-        with self._given(param_grid=grid, scoring=self._scoring(y), refit=refit, cv=cv), silent_codes_allowed():
+        known = has_target(y, getattr(last, "missing_label", None))
+        labels = y if known is None else filled(y, known)[known]
+        cv = check_cv(self.cv, labels, classifier=is_classifier(self.estimator))
+        if known is not None:
+            is_by_row = isinstance(cv, PredefinedSplit) or (
+                isinstance(self.cv, Iterable) and not hasattr(self.cv, "split")
+            )
+            groups = params.get("groups")
+            cv = check_cv(_labelled_splits(cv, X, labels, np.flatnonzero(known), groups, is_by_row))
+        with self._given(param_grid=grid, scoring=self._scoring(labels), refit=refit, cv=cv), silent_codes_allowed():
             try:
                 with fit_together(method=self.method):
                     super().fit(X, y, **params)
@@ -224,9 +254,9 @@ class BetaSearchCV(GridSearchCV):
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
             self.best_score_ = self.cv_results_["mean_test_score"][self.best_index_]
-        baseline = self._score_without_inputs(y) if params.get("sample_weight") is None else None
+        baseline = self._score_without_inputs(labels) if params.get("sample_weight") is None else None
         best = np.nanmax(self.cv_results_["mean_test_score"]) if baseline is not None else None
-        if best is not None and is_little(best - baseline, baseline, len(y)):
+        if best is not None and is_little(best - baseline, baseline, len(labels)):
             _warn_of_little(best, baseline)
         elif self.param_grid is None and hasattr(self, "best_params_"):
             _warn_of_an_end(self.best_params_[names[0]])
@@ -311,7 +341,7 @@ class BetaSearchCV(GridSearchCV):
         return self.refit and one_standard_error
 
     def score(self, X: MatrixLike, y: ArrayLike | None = None, **params: Any) -> float:
-        """Score the chosen estimator, by `scoring`.
+        """Score the chosen estimator, by `scoring`, on rows that have a target.
 
         Parameters
         ----------
@@ -327,7 +357,10 @@ class BetaSearchCV(GridSearchCV):
         score : float
             The higher, the better.
         """
-        return super().score(X, plain_targets(y), **params)
+        _, last = at_the_end_of(self.best_estimator_)
+        weights = params.pop("sample_weight", None)
+        X, y, weights = rows_with_target(X, plain_targets(y), weights, getattr(last, "missing_label", None))
+        return super().score(X, y, **params if weights is None else {**params, "sample_weight": weights})
 
     @_chosen_has("predict")
     def predict(self, X: MatrixLike, **params: Any) -> np.ndarray | Any:

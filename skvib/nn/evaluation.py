@@ -69,7 +69,7 @@ class Evaluation:
             noise = points.unsqueeze(2) * signs.unsqueeze(1)
             code = Code(posterior, noise, posterior.sample(noise))
             for name, head in network.heads.items():
-                share, (values, _) = rows.share(name), head.record(code, rows.targets[name])
+                share, (values, _) = rows.share(name), head.record(code, rows, name)
                 distortions[name] = distortions[name] + (share * values).sum(1)
                 shares[name] = shares[name] + share.sum(1)
             of_rows, _ = network.prior.record(code, rows)

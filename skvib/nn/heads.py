@@ -14,6 +14,9 @@ from skvib.nn.likelihoods import Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
+from skvib.nn.rows import Rows
+
+GUESS, GUESS_FROM, LEAST = 0.5, 0.2, 1e-12  # chosen on digits, letters, vehicles and overlapping classes
 
 
 class Decoder(StackedMLP):
@@ -37,19 +40,27 @@ class Head(Part):
         super().__init__()
         self.term, self.likelihood, self.decoder = term, likelihood, decoder
 
-    def record(self, code: Code, y: Tensor) -> tuple[Tensor, tuple[Any, Any, Tensor]]:
-        """Its mean over the draws, (M, n), of a column y (M, n, ...); and what `backward` needs."""
+    def record(self, code: Code, rows: Rows[Any], column: str) -> tuple[Tensor, Any]:
+        """Its mean over the draws, (M, n), of a column of the rows; and what `backward` needs."""
         n_draws = code.z.shape[1]
         eta, of_decoder = self.decoder.record(code.z.flatten(1, 2))
-        distortion, of_likelihood = self.likelihood.record(eta, repeat_rows(y, n_draws))
+        distortion, of_likelihood = self.likelihood.record(eta, repeat_rows(rows.targets[column], n_draws))
         return distortion.unflatten(1, (n_draws, -1)).mean(1), (of_decoder, of_likelihood, code.z)
 
-    def backward(self, tape: tuple[Any, Any, Tensor], grad: Tensor) -> Tensor:
+    def backward(self, tape: Any, grad: Tensor) -> Tensor:
         """The gradient of sum(grad * distortion), grad (M, n), by z; that of its own parameters it writes."""
         of_decoder, of_likelihood, z = tape
-        n_draws = z.shape[1]
-        grad_eta = self.likelihood.backward(of_likelihood, repeat_rows(grad * (1.0 / n_draws), n_draws))
-        return self.decoder.backward(of_decoder, grad_eta).view_as(z)
+        return self.decoder.backward(of_decoder, self._of_eta(of_likelihood, grad, z.shape[1])).view_as(z)
+
+    def _of_eta(self, of_likelihood: Any, grad: Tensor, n_draws: int) -> Tensor:
+        return self.likelihood.backward(of_likelihood, repeat_rows(grad * (1.0 / n_draws), n_draws))
+
+    def start(self, network: int, rows: Rows[Any], column: str) -> None:
+        """What one network has to know of its rows before it trains."""
+
+    def set_progress(self, progress: float) -> None:
+        """How much of its training is over, in [0, 1]."""
+        self.likelihood.set_progress(progress)
 
     def speeds(self) -> Iterator[tuple[nn.Parameter, float]]:
         """What takes longer steps, and how much: the decoder's last layer."""
@@ -78,6 +89,51 @@ class Head(Part):
         eta = self.predictive(TORCH, posterior, points).flatten(1, 2)
         distortion, _ = self.likelihood.record(eta, repeat_rows(y, n_points))
         return torch.logsumexp(-distortion.unflatten(1, (n_points, -1)), 1) - math.log(n_points)
+
+
+class GuessingHead(Head):
+    """A head of labels that some rows lack: its loss includes that of guessing them.
+
+    That is `GUESS` times the mean over all rows of 1 - sum_c q(c|z)^2, the chance that two guesses differ, and the
+    divergence of the mean of q(c|z) from the shares of the labels that are known: predictions shall be sure of each
+    row, and as frequent as labels are (after Grandvalet and Bengio 2005, and Krause, Perona and Gomes 2010, whose
+    entropy made them far too sure where labels are few). It sets in with the first fifth of the training.
+    """
+
+    shares: Tensor  # of the classes, (M, C)
+
+    def __init__(self, term: str, likelihood: Likelihood, decoder: Decoder) -> None:
+        super().__init__(term, likelihood, decoder)
+        of_class = torch.ones(len(decoder.latent_dims), likelihood.n_parameters, device="cpu")
+        self.register_buffer("shares", of_class / likelihood.n_parameters, persistent=False)
+        self._weight = GUESS
+
+    def start(self, network: int, rows: Rows[Any], column: str) -> None:
+        weight, n_classes = rows.share(column), self.shares.shape[1]
+        counts = torch.bincount(rows.targets[column], weight.double(), n_classes) + weight.max() / n_classes
+        self.shares[network] = counts / counts.sum()
+
+    def set_progress(self, progress: float) -> None:
+        super().set_progress(progress)
+        self._weight = GUESS * min(1.0, progress / GUESS_FROM)
+
+    def record(self, code: Code, rows: Rows[Any], column: str) -> tuple[Tensor, Any]:
+        distortion, (of_decoder, of_likelihood, z) = super().record(code, rows, column)
+        guesses = rows.weights if column in rows.shares else None
+        return distortion, (of_decoder, (of_likelihood, guesses), z)
+
+    def _of_eta(self, tape: Any, grad: Tensor, n_draws: int) -> Tensor:
+        of_likelihood, weights = tape
+        of_eta = super()._of_eta(of_likelihood, grad, n_draws)
+        if weights is None or not self._weight:
+            return of_eta
+        log_p, _ = of_likelihood
+        p = log_p.exp()  # (M, C, S n)
+        total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+        weights = repeat_rows(weights / total * (self._weight / n_draws), n_draws).unsqueeze(1)
+        mean = (p * weights).sum(2, keepdim=True) / self._weight
+        of_p = weights * (torch.log(mean.clamp_min(LEAST) / self.shares.unsqueeze(2)) - 2.0 * p)
+        return of_eta + (p * (of_p - (p * of_p).sum(1, keepdim=True))).mT
 
 
 def repeat_rows(y: Tensor, times: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch.quasirandom import SobolEngine
 
 from skvib.nn.bottleneck import Bottleneck
 from skvib.nn.encoders import MLPEncoder, ModuleEncoder
-from skvib.nn.heads import Decoder, Head
+from skvib.nn.heads import Decoder, GuessingHead, Head
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
@@ -31,7 +31,8 @@ class Architecture:
     """What a network is made of: what a stack must share, but for the latent size.
 
     With a user's encoder, `hidden_layer_sizes` is the width of the features that it returns. `n_ramps` are the numbers
-    that an encoder sees beside those of a row, `n_components` those of a prior that is learned.
+    that an encoder sees beside those of a row, `n_components` those of a prior that is learned. One that `guesses` has
+    labels that rows may lack.
     """
 
     n_features: int
@@ -44,6 +45,7 @@ class Architecture:
     latent_prior: str = "normal"
     n_components: int = 0
     rate_function: str = "linear"
+    guesses: bool = False
 
     def n_weights(self, latent_dim: int) -> int:
         """How many coefficients its layers have."""
@@ -55,7 +57,8 @@ class Architecture:
         """A head for each column of the rows that a code describes."""
         likelihood = LIKELIHOODS[self.likelihood](len(latent_dims), self.n_outputs, row_values)
         widths = (*self.decoder_hidden_layer_sizes, likelihood.n_parameters)
-        return {TARGET: Head("distortion", likelihood, Decoder(latent_dims, widths, self.activation, linear))}
+        kind = GuessingHead if self.guesses else Head
+        return {TARGET: kind("distortion", likelihood, Decoder(latent_dims, widths, self.activation, linear))}
 
     def prior(self, latent_dims: Sequence[int]) -> Prior:
         """What codes are compared to."""
@@ -225,7 +228,7 @@ class VIBNetwork(Part):
     def set_progress(self, progress: float) -> None:
         """How much of its training is over, in [0, 1]."""
         for head in self.heads.values():
-            head.likelihood.set_progress(progress)
+            head.set_progress(progress)
 
     def linear_encoder(self) -> Parameter | None:
         """The weights of an encoder without hidden layers, (M, n_features, n_out)."""

@@ -36,7 +36,7 @@ def loss_terms(network: VIBNetwork, batch: Batch, beta: Tensor) -> Tensor:
     (rows, noise, n_rows), heads, prior = batch, network.heads.items(), network.prior
     posterior, of_encoder = network.record(rows.inputs)
     code = Code(posterior, noise, posterior.sample(noise))
-    values, tapes = zip(*[head.record(code, rows.targets[name]) for name, head in heads], strict=True)
+    values, tapes = zip(*[head.record(code, rows, name) for name, head in heads], strict=True)
     (paid, *others), of_prior = prior.record(code, rows)
     per_row = rows.weights / n_rows
     counted = network.price.share(beta, per_row)

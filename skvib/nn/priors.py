@@ -222,7 +222,7 @@ class ClassMixture(Mixture):
     terms = (RESIDUAL_RATE, RATE)
 
     def record(self, code: Code, rows: Rows[Inputs]) -> tuple[tuple[Tensor, ...], Any]:
-        rate, components, _ = self._at_draws(code)
+        rate, components, log_shares = self._at_draws(code)
         y, (mu, sigma) = rows.targets[TARGET], code.posterior
         of_class = nn.functional.one_hot(y, self.logits.shape[1]).to(mu)
         _, means, scales, precisions = components
@@ -230,10 +230,17 @@ class ClassMixture(Mixture):
         log_scale = torch.bmm(of_class, scales.log())
         twice = (error * error + sigma * sigma) * precision - self.used
         residual = (0.5 * twice + log_scale).sum(-1) - sigma.log().sum(-1)
-        return (residual, rate), (code.posterior, components, of_class, error, precision)
+        known = rows.shares[TARGET] > 0 if TARGET in rows.shares else None
+        paid = residual if known is None else torch.where(known, residual, rate)
+        of_mixture = None if known is None else (code, components, log_shares)
+        return (paid, rate), (code.posterior, components, of_class, error, precision, known, of_mixture)
 
     def backward(self, tape: Any, grad: Tensor, gradient: Diagonal) -> None:
-        (mu, sigma), components, of_class, error, precision = tape
+        (mu, sigma), components, of_class, error, precision, known, of_mixture = tape
+        if known is not None:  # a row without a label pays the mixture
+            super().backward(of_mixture, grad * ~known, gradient)
+            of_prior = [(grad, grad.clone()) for grad in (self.logits.grad, self.means.grad, self.raw_scales.grad)]
+            grad = grad * known
         grad = grad.unsqueeze(-1)
         gradient.mu.addcmul_(grad, error * precision)
         gradient.sigma.addcmul_(grad, sigma * precision - sigma.reciprocal() * self.used)
@@ -241,12 +248,15 @@ class ClassMixture(Mixture):
         totals, squares = shares.sum(-1), torch.bmm(shares, mu * mu + sigma * sigma)
         self._write_shares(components, totals)
         self._write(components, totals.unsqueeze(-1), torch.bmm(shares, mu), squares)
+        if known is not None:
+            for of_parameter, of_unlabelled in of_prior:
+                of_parameter.add_(of_unlabelled)
 
     def start(self, network: int, posterior: Diagonal, rows: Rows[Any], generator: torch.Generator) -> None:
         """At the mean code of each class, with its share of the rows; a class without rows begins at 0."""
         self._start_scales(network, posterior)
         mu, n_classes = posterior.mu, self.logits.shape[1]
-        of_class = nn.functional.one_hot(rows.targets[TARGET], n_classes).to(mu) * rows.weights[:, None]
+        of_class = nn.functional.one_hot(rows.targets[TARGET], n_classes).to(mu) * rows.share(TARGET)[:, None]
         weighed = of_class[: len(mu)]
         self.means[network] = (weighed.mT @ mu) / weighed.sum(0).clamp_min(torch.finfo(mu.dtype).tiny)[:, None]
         counts = of_class.sum(0) + 1.0 / n_classes  # no share is 0

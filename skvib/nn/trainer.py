@@ -81,7 +81,7 @@ class _Run:
         self.stack = Stack(problems, settings, betas)
         self.stack.network.price.check(first.betas if len(first.betas) > 1 else [p.betas[0] for p in problems])
         pool = Pool([problem.rows for problem in problems], settings.device)
-        self._start_priors(pool)
+        self._start(pool)
         self.batches = Batches(problems, pool, betas, settings.n_train_draws)
         self.evaluation = Evaluation(problems, settings, pool)
         self.optimizer = Optimizer(self.stack, pool, settings.ema_decay)
@@ -89,8 +89,11 @@ class _Run:
         self.stopping = stopping_of(settings)
         self.progress = progress or [self._at_the_start(m) for m in range(len(problems))]
 
-    def _start_priors(self, pool: Pool) -> None:
-        """Components begin where codes are, or they would fall into one."""
+    def _start(self, pool: Pool) -> None:
+        """Heads learn what they have to know of the rows; components of a prior begin where codes are."""
+        for m, member in enumerate(pool.members):
+            for name, head in self.stack.network.heads.items():
+                head.start(m, member, name)
         network, begin = self.stack.network, [m for m, p in enumerate(self.problems) if p.start is None]
         if not begin or next(network.prior.parameters(), None) is None:
             return
