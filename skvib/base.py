@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from skvib.checks import checked_targets, warn_of_raw_validation, weighed
+from skvib.checks import warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB
+from skvib.guesses import trust_in_guesses
 from skvib.hints import refuse_unknown
 from skvib.holdout import can_spare_some, held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
@@ -23,10 +24,10 @@ from skvib.nn.encoders import set_buffers
 from skvib.nn.evaluation import joint_distortion
 from skvib.nn.priors import RATE, RESIDUAL_RATE
 from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
-from skvib.nn.rows import TARGET, Rows
+from skvib.nn.rows import TARGET
 from skvib.nn.trainer import train
 from skvib.private import fit_context
-from skvib.reading import inputs_of, read_rows, read_validation
+from skvib.reading import inputs_of, read_rows, read_validation, tensors_of
 from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges, told
 from skvib.specification import (
     AUTO_BATCH_SIZES,
@@ -157,6 +158,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             self._learn_inputs(rows)
             self._learn_scale(rows, incremental)
         self._count(rows, continues, incremental)
+        if not incremental and rows.known is not None and self._target.is_guessed:
+            self._trust = trust_in_guesses(self, rows.labelled(), device)
         if validation is not None:
             held_out = read_validation(self, *validation)
             warn_of_raw_validation(rows, held_out)
@@ -259,7 +262,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
         if not (continues and incremental):
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
-            self._unlabelled_seen, self._is_stream = 0.0, incremental
+            self._unlabelled_seen, self._trust, self._is_stream = 0.0, 0.0, incremental
         if incremental and len(rows) > 1:
             piece = fingerprint(rows.X, told(rows.targets, rows.known), rows.rows, rows.weights)
             if piece in self._pieces:
@@ -326,18 +329,14 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         parts = [(rows if rows.known is None else rows.balanced(), held_out) for rows, held_out in parts]
         sets = (rows for part in parts for rows in part if rows is not None)
         inputs = inputs_of(sets, self._x_mean, self._x_scale)
+        mean_weight = self._weight_seen / self._n_seen
 
         def tensors(rows, mean_weight):
-            targets = checked_targets(self._target.tensor(rows.own_targets))
-            weights, shares = torch.from_numpy((rows.weights / mean_weight).astype(np.float32)), {}
-            if not rows.own_known.all():
-                known = torch.from_numpy(rows.own_known)
-                shares[TARGET] = weights * known * (weights.sum() / weights[known].sum())
-            return Rows(inputs[id(rows)], weights, {TARGET: targets}, shares)
+            return tensors_of(rows, inputs[id(rows)], self._target, mean_weight, self._trust)
 
         return [
             Problem(
-                rows=tensors(rows, self._weight_seen / self._n_seen if rows.known is None else np.mean(rows.weights)),
+                rows=tensors(rows, mean_weight if rows.known is None else np.mean(rows.weights)),
                 betas=(float(self.beta),),
                 latent_dim=self.latent_dim,
                 seed=member._seed,
@@ -356,7 +355,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         ]
 
     def _penalty(self):
-        n_rows = max(self._weight_seen, self._n_seen) + self._target.worth_of_a_guess * self._unlabelled_seen
+        n_rows = max(self._weight_seen, self._n_seen, self._target.least_rows)
+        n_rows += self._trust**5 * self._unlabelled_seen
         return penalty_of(self.alpha, n_rows, getattr(self, "_diversity", 1.0), self._target.n_alternatives)
 
     def _trained(self, problems, settings):

@@ -60,7 +60,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         The value of y that says that a row has no target, such as -1, or NaN, which stands for all gaps. Such rows pay
         their rate and are never held out. Their labels are guessed, if there is one a row: the loss asks for
         predictions that are sure of every row, and in the mean as frequent as the labels that are known (after [4]_).
-        As n in `alpha`, each counts a hundredth.
+        It does so the more, the better networks of the labelled rows predict labels that they did not see, in five
+        folds; as n in `alpha` such a row counts by the fifth power of their share of H(Y). Streams are not guessed.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -93,7 +94,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         Precision of a normal prior on the coefficients, which regularises where beta is too small to: the loss
         includes alpha / (2 n) times their squared norm, times (1 + 400 / (n K)) / (1 + beta / .03) for K classes; K is
         2 for several labels a row. Here n is the sum of the weights, or the number of distinct rows if that is larger,
-        and at least 3 K. In the second factor it is at least 100, and of rows whose labels are nearly all the same only
+        and at least 30. In the second factor it is at least 100, and of rows whose labels are nearly all the same only
         a share counts: Gini's index over its largest value. A network for several betas has that of its least beta.
         Without `standardize` it charges those of the first layer less where inputs are small, by their mean square.
     ema_decay : float in [0, 1), default=0.99

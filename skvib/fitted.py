@@ -45,7 +45,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _members: tuple | list = ()
     _ramp_columns, _ramp_edges = np.zeros(0, dtype=np.int64), np.zeros((0, 1))
     _layout, _is_stream, _n_seen, _pieces = None, False, 0, np.zeros(0, dtype=np.uint64)
-    _weight_seen, _unlabelled_seen = 0.0, 0.0
+    _weight_seen, _unlabelled_seen, _trust = 0.0, 0.0, 0.0
 
     @property
     @abstractmethod

@@ -9,7 +9,7 @@ from sklearn.base import is_classifier
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import column_or_1d, validate_data
 
-from skvib.checks import check_total
+from skvib.checks import check_total, checked_targets
 from skvib.frames import (
     categorical_columns,
     check_categories,
@@ -22,12 +22,14 @@ from skvib.frames import (
     warn_of_unknown,
 )
 from skvib.nn.layers import SharedRows, SparseRows
+from skvib.nn.rows import GUESSED, TARGET, Rows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
 from skvib.unlabelled import filled, has_target
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
+GUESS = 0.5  # weight of the loss of guessing; chosen on digits, letters, vehicles and overlapping classes
 FAR = 1e4
 
 
@@ -191,6 +193,17 @@ def _date_columns(X):
 def far_columns(mean, scale):
     """Those whose mean is so many deviations from 0 that products of single precision would lose them."""
     return np.abs(mean) > FAR * scale
+
+
+def tensors_of(rows, inputs, target, mean_weight, trust):
+    """WeightedRows for a network, with these inputs; guesses of targets that some lack weigh by `trust`."""
+    targets = checked_targets(target.tensor(rows.own_targets))
+    weights, shares = torch.from_numpy((rows.weights / mean_weight).astype(np.float32)), {}
+    if not rows.own_known.all():
+        known = torch.from_numpy(rows.own_known)
+        shares[TARGET] = weights * known * (weights.sum() / weights[known].sum())
+        shares[GUESSED] = GUESS * trust * weights
+    return Rows(inputs, weights, {TARGET: targets}, shares)
 
 
 def standardized_inputs(X, rows, mean, scale):

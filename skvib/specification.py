@@ -121,7 +121,7 @@ def architecture_of(estimator, target, shape, module, seed, n_ramps):
         "n_outputs": target.n_outputs,
         "n_ramps": n_ramps,
         "rate_function": estimator.rate_function,
-        "guesses": estimator.missing_label is not None and target.worth_of_a_guess > 0,
+        "guesses": estimator.missing_label is not None and target.is_guessed,
         **_prior_of(estimator, target),
     }
 

@@ -27,7 +27,8 @@ class Target(ABC):
     n_outputs: int  # of the likelihood
     n_rows_to_hold_out = 100  # distinct ones, from which on early_stopping="auto" holds some out
     n_alternatives = 2  # that a row decides between
-    worth_of_a_guess = 0.0  # as what part of a row one counts whose target is guessed; 0: none is
+    is_guessed = False  # whether the targets that rows lack are
+    least_rows = 0  # that alpha is divided by
     units = 0.0  # what is added to a distortion of scaled targets for one in the units of y, nats
 
     @abstractmethod
@@ -91,6 +92,7 @@ def learned_classes(y, classes):
 class Classes(Target):
     """Targets that `classes` name: one of them for each row or, `is_multilabel`, any number."""
 
+    least_rows = 30
     is_multilabel: ClassVar[bool]
     classes: np.ndarray
 
@@ -135,7 +137,7 @@ class Labels(Classes):
     """One of several labels for each row, encoded as its index."""
 
     likelihood, is_multilabel = "categorical", False
-    worth_of_a_guess = 0.01
+    is_guessed = True
 
     @property
     def n_alternatives(self):

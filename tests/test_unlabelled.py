@@ -24,12 +24,13 @@ from skvib import (
     fit_together,
     mutual_information,
 )
-from skvib.nn.heads import GUESS, GuessingHead
+from skvib.nn.heads import GuessingHead
 from skvib.nn.network import Architecture
 from skvib.nn.objective import loss_terms
 from skvib.nn.posteriors import Code
 from skvib.nn.problem import penalty_of
-from skvib.nn.rows import TARGET
+from skvib.nn.rows import GUESSED, TARGET
+from skvib.reading import GUESS
 
 FAST = SMALL | {"max_iter": 10}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -72,8 +73,8 @@ def test_rows_without_a_label_make_predictions_better(digits):
     model = VIBClassifier(missing_label=-1, random_state=0).fit(X, some)
     alone = VIBClassifier(random_state=0).fit(X[some >= 0], some[some >= 0])
     ours, theirs = (log_loss(y_test, m.predict_proba(X_test)) for m in (model, alone))
-    assert ours < theirs - 0.05
-    assert model.score(X_test, y_test) > alone.score(X_test, y_test)
+    assert ours < 0.8 * theirs
+    assert model.score(X_test, y_test) > alone.score(X_test, y_test) + 0.02
     assert model.classes_.tolist() == list(range(10))
 
 
@@ -85,7 +86,7 @@ def test_gradients_of_the_guess_agree_with_autograd(prior, n_draws):
     assert isinstance(head, GuessingHead)
     batch, beta = make_batch(network, n_draws=n_draws), torch.tensor([[0.1], [0.4]], dtype=torch.float64)
     known = torch.arange(batch.rows.weights.shape[1]) % 3 == 0
-    rows = batch.rows._replace(shares={TARGET: batch.rows.weights * known})
+    rows = batch.rows._replace(shares={TARGET: batch.rows.weights * known, GUESSED: 0.5 * batch.rows.weights})
     batch = batch._replace(rows=rows)
     for network_index in range(2):
         head.start(network_index, rows.map(lambda part, m=network_index: part[m]), TARGET)
@@ -101,7 +102,7 @@ def test_gradients_of_the_guess_agree_with_autograd(prior, n_draws):
     share = 1.0 - beta if prior == "class" else 1.0
     (paid, *_), _ = network.prior.record(code, rows)
     loss = ((share * rows.shares[TARGET] * distortion + beta * rows.weights * paid) / batch.n_rows).sum()
-    loss = loss + GUESS * guess.sum()
+    loss = loss + 0.5 * guess.sum()
     if prior == "class":  # its weights learn the shares of the labels beside
         log_weights = network.prior.components().log_weights.gather(1, rows.targets[TARGET])
         loss = loss - (beta * rows.weights * known * log_weights / batch.n_rows).sum()
@@ -167,21 +168,21 @@ def test_labels_are_held_out_where_there_are_many_of_a_class_or_few_rows_lack_on
         some = np.where(np.arange(len(y)) < n_labels, y, -1)
         with asked() as problems:
             model.fit(X, some)
-        assert (problems[0].validation is not None) == is_held_out
-    assert not problems[0].validation.shares
+        assert (problems[-1].validation is not None) == is_held_out
+    assert not problems[-1].validation.shares
     with asked() as problems:  # a single label that is missing changes nothing
         clone(model).fit(X[:150], np.where(np.arange(150) < 149, y[:150], -1))
-    assert problems[0].validation is not None
+    assert problems[-1].validation is not None
     with asked() as problems:
         clone(model).set_params(early_stopping=True).fit(X, np.where(np.arange(len(y)) < 200, y, -1))
-    assert len(problems[0].validation.weights) == 20
+    assert len(problems[-1].validation.weights) == 20
 
 
 def test_labelled_rows_fill_half_of_a_batch_and_count_as_before(digits):
     X, some, _, _, _ = digits
     with asked() as problems:
         VIBClassifier(**FAST | {"max_iter": 1}, missing_label=-1).fit(X, some)
-    (problem,) = problems
+    *_, problem = problems
     known = problem.rows.shares[TARGET] > 0
     assert known.float().mean() == pytest.approx(0.5, abs=0.02)
     assert problem.rows.weights.mean() == pytest.approx(1.0)
@@ -196,7 +197,7 @@ def test_searches_score_labelled_rows_and_train_on_all_others():
     with asked() as problems:
         search = BetaSearchCV(model, {"beta": [1e-3, 1e-1]}, method="exact", cv=3).fit(X, some)
     assert np.isfinite(search.best_score_)
-    for problem in problems:
+    for problem in (p for p in problems if p.rows.shares):  # others ask what a guess is worth
         assert int(torch.sum(problem.rows.shares[TARGET] == 0)) == len(X) - n_known
     assert search.best_estimator_.classes_.tolist() == [0, 1, 2]
     BetaSearchCV(model, cv=GroupKFold(3)).fit(X, some, groups=np.arange(len(X)) % 5)
@@ -213,7 +214,7 @@ def test_any_splitter_sees_the_labelled_rows_alone(cv):
     with asked() as problems:
         search = BetaSearchCV(VIBClassifier(**FAST, missing_label=-1), {"beta": [1e-3]}, method="exact", cv=cv)
         search.fit(X, some)
-    for problem in problems:
+    for problem in (p for p in problems if p.rows.shares):  # others ask what a guess is worth
         assert int(torch.sum(problem.rows.shares[TARGET] == 0)) == np.sum(some < 0)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
 
@@ -284,15 +285,41 @@ def test_pieces_of_a_stream_have_labels_and_the_moments_of_all_their_rows():
         VIBClassifier(missing_label=-1).partial_fit(X, np.where(np.arange(200) < 9, 1, -1), classes=[-1, 0, 1])
 
 
-def test_a_guessed_row_counts_a_hundredth_in_alpha():
+def test_a_guess_counts_by_what_labelled_rows_say_of_each_other():
     X, some = halves()
-    n_known = int(np.sum(some >= 0))
+    noise = np.where(some < 0, -1, np.random.default_rng(0).integers(3, size=len(some)))
+    n_known, n_others = int(np.sum(some >= 0)), int(np.sum(some < 0))
+    model = VIBClassifier(missing_label=-1, early_stopping=False, max_iter=50, random_state=0)
+    for y, low, high in ((some, 0.6, 1.0), (noise, 0.0, 0.05)):
+        with asked() as problems:
+            fit = clone(model).fit(X, y)
+        assert low <= fit._trust <= high
+        *_, problem = problems
+        assert len(problems) == 6
+        n_rows = n_known + fit._trust**5 * n_others
+        assert problem.penalty == pytest.approx(penalty_of(3.0, n_rows, n_alternatives=3), rel=0.02)
+        guessed = problem.rows.shares[GUESSED]
+        torch.testing.assert_close(guessed, GUESS * fit._trust * problem.rows.weights)
     with asked() as problems:
-        VIBClassifier(**FAST, missing_label=-1, alpha=3.0).fit(X, some)
         VIBRegressor(**FAST, missing_label=-1, alpha=3.0, early_stopping=False).fit(X, some)
-    n_rows = n_known + 0.01 * (len(X) - n_known)
-    assert problems[0].penalty == pytest.approx(penalty_of(3.0, n_rows, n_alternatives=3), rel=0.01)
-    assert problems[1].penalty == pytest.approx(penalty_of(3.0, n_known), rel=0.01)
+        clone(model).partial_fit(X, some, classes=[0, 1, 2])
+    assert len(problems) == 2
+    assert problems[0].penalty == pytest.approx(penalty_of(3.0, n_known), rel=0.02)
+    assert not problems[1].rows.shares[GUESSED].any()
+
+
+@pytest.mark.parametrize("n_labels", [40, 200])
+def test_rows_without_a_label_do_no_harm_where_classes_overlap(n_labels):
+    rng, losses = np.random.default_rng(0), []
+    for seed in range(3):
+        X = rng.normal(size=(2800, 10))
+        y = (X @ np.linspace(-1.0, 1.0, 10) + rng.logistic(size=len(X)) > 0).astype(int)
+        some = np.where(np.arange(800) < n_labels, y[:800], -1)
+        model = VIBClassifier(missing_label=-1, random_state=seed)
+        fits = model.fit(X[:800], some), clone(model).fit(X[:n_labels], y[:n_labels])
+        losses.append([log_loss(y[800:], fit.predict_proba(X[800:])) for fit in fits])
+    ours, alone = np.mean(losses, axis=0)
+    assert ours < alone + 0.02
 
 
 def test_paths_stacks_ensembles_and_pieces_take_them():
@@ -362,6 +389,6 @@ def test_class_weights_are_of_the_labels():
     model = VIBClassifier(**SMALL | {"max_iter": 1}, missing_label=-1, class_weight="balanced")
     with asked() as problems:
         model.fit(X, some)
-    (problem,) = problems
+    *_, problem = problems
     shares = [problem.rows.shares[TARGET][problem.rows.targets[TARGET] == k].sum() for k in range(3)]
     np.testing.assert_allclose(shares, np.mean(shares), rtol=1e-4)

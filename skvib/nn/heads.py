@@ -14,9 +14,9 @@ from skvib.nn.likelihoods import Likelihood
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
-from skvib.nn.rows import Rows
+from skvib.nn.rows import GUESSED, Rows
 
-GUESS, GUESS_FROM, LEAST = 0.5, 0.2, 1e-12  # chosen on digits, letters, vehicles and overlapping classes
+GUESS_FROM, LEAST = 0.2, 1e-12
 
 
 class Decoder(StackedMLP):
@@ -94,10 +94,10 @@ class Head(Part):
 class GuessingHead(Head):
     """A head of labels that some rows lack: its loss includes that of guessing them.
 
-    That is `GUESS` times the mean over all rows of 1 - sum_c q(c|z)^2, the chance that two guesses differ, and the
-    divergence of the mean of q(c|z) from the shares of the labels that are known: predictions shall be sure of each
-    row, and as frequent as labels are (after Grandvalet and Bengio 2005, and Krause, Perona and Gomes 2010, whose
-    entropy made them far too sure where labels are few). It sets in with the first fifth of the training.
+    That is the mean over all rows of 1 - sum_c q(c|z)^2, the chance that two guesses differ, and the divergence of the
+    mean of q(c|z) from the shares of the labels that are known: predictions shall be sure of each row, and as frequent
+    as labels are (after Grandvalet and Bengio 2005, and Krause, Perona and Gomes 2010, whose entropy made them far too
+    sure where labels are few). It is times the rows' share `GUESSED`, and sets in with the first fifth of the training.
     """
 
     shares: Tensor  # of the classes, (M, C)
@@ -106,7 +106,7 @@ class GuessingHead(Head):
         super().__init__(term, likelihood, decoder)
         of_class = torch.ones(len(decoder.latent_dims), likelihood.n_parameters, device="cpu")
         self.register_buffer("shares", of_class / likelihood.n_parameters, persistent=False)
-        self._weight = GUESS
+        self._progress = 1.0
 
     def start(self, network: int, rows: Rows[Any], column: str) -> None:
         weight, n_classes = rows.share(column), self.shares.shape[1]
@@ -115,23 +115,25 @@ class GuessingHead(Head):
 
     def set_progress(self, progress: float) -> None:
         super().set_progress(progress)
-        self._weight = GUESS * min(1.0, progress / GUESS_FROM)
+        self._progress = min(1.0, progress / GUESS_FROM)
 
     def record(self, code: Code, rows: Rows[Any], column: str) -> tuple[Tensor, Any]:
         distortion, (of_decoder, of_likelihood, z) = super().record(code, rows, column)
-        guesses = rows.weights if column in rows.shares else None
+        guesses = None
+        if GUESSED in rows.shares:
+            total = rows.weights.sum(1, keepdim=True).clamp_min(torch.finfo(rows.weights.dtype).tiny)
+            guesses = rows.shares[GUESSED] / total
         return distortion, (of_decoder, (of_likelihood, guesses), z)
 
     def _of_eta(self, tape: Any, grad: Tensor, n_draws: int) -> Tensor:
         of_likelihood, weights = tape
         of_eta = super()._of_eta(of_likelihood, grad, n_draws)
-        if weights is None or not self._weight:
+        if weights is None:
             return of_eta
         log_p, _ = of_likelihood
         p = log_p.exp()  # (M, C, S n)
-        total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
-        weights = repeat_rows(weights / total * (self._weight / n_draws), n_draws).unsqueeze(1)
-        mean = (p * weights).sum(2, keepdim=True) / self._weight
+        weights = repeat_rows(weights * (self._progress / n_draws), n_draws).unsqueeze(1)
+        mean = (p * weights).sum(2, keepdim=True) / weights.sum(2, keepdim=True).clamp_min(LEAST)
         of_p = weights * (torch.log(mean.clamp_min(LEAST) / self.shares.unsqueeze(2)) - 2.0 * p)
         return of_eta + (p * (of_p - (p * of_p).sum(1, keepdim=True))).mT
 

@@ -29,7 +29,7 @@ def cosine(progress: float) -> float:
 
 SCHEDULES: dict[str, Callable[[float], float]] = {"constant": constant, "cosine": cosine}
 RELIEF = 0.03  # the beta that halves the penalty
-FEW_ROWS, FEWEST_ROWS, ROWS_OF_EACH = 200, 100, 3
+FEW_ROWS, FEWEST_ROWS = 200, 100
 # (ratio, shift), arrays: what was a standardised column u is now ratio * u + shift
 Change = tuple[Any, Any]
 METHODS = ("exact", "amortized")
@@ -207,7 +207,7 @@ def penalty_of(alpha: float, n_rows: float, diversity: float = 1.0, n_alternativ
     apart takes larger weights, which the penalty of two would forbid to few rows of each.
     """
     few = FEW_ROWS / max(n_rows * diversity, FEWEST_ROWS) * 2.0 / n_alternatives
-    return alpha * (1.0 + few) / max(n_rows, ROWS_OF_EACH * n_alternatives)
+    return alpha * (1.0 + few) / n_rows
 
 
 def unpriced(penalty: float, beta: float) -> float:

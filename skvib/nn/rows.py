@@ -12,6 +12,7 @@ from skvib.nn.layers import Inputs, SharedRows, SparseRows
 
 X = TypeVar("X", bound=Any)
 TARGET = "y"  # the column that an estimator predicts, and the head that describes it
+GUESSED = "guessed"  # the share of rows in the loss of guessing what some of them lack
 
 
 class Rows(NamedTuple, Generic[X]):

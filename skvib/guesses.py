@@ -1,0 +1,38 @@
+"""What guesses of the labels that some rows lack are worth."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from skvib.nn.progress import VALIDATION
+
+N_FOLDS = 5
+
+
+def trust_in_guesses(estimator, labelled, device):
+    """The share of H(Y) that networks of a part of the labelled WeightedRows find out about the others, in [0, 1].
+
+    Where classes overlap it is small, and guesses of the labels that rows lack would be wrong and sure.
+    """
+    rows, target = replace(labelled, known=None), estimator._target
+    entropy = target.entropy(rows.own_targets, rows.weights)
+    folds = _folds(rows.own_targets, estimator._seed)
+    splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
+    if len(splits) < 2 or not entropy:
+        return 0.0
+    parts = [tuple(rows.at(part, rows.weights[part]) for part in split) for split in splits]
+    settings = replace(estimator._settings(device, rows, rows, incremental=False), stop_on="validation")
+    trainings = estimator._trained(estimator._problems([estimator] * len(parts), parts, False, None), settings)
+    curves = [training.fits[0].history[VALIDATION] for training in trainings]
+    n_epochs = max(map(len, curves))
+    curves = [curve + curve[-1:] * (n_epochs - len(curve)) for curve in curves]
+    of_epochs = np.average(curves, axis=0, weights=[held_out.weights.sum() for _, held_out in parts])
+    return float(np.clip(1.0 + of_epochs.max() / entropy, 0.0, 1.0))
+
+
+def _folds(labels, seed):
+    """The fold of each row, each class spread over all of them."""
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(labels)), labels))
+    folds = np.empty(len(labels), dtype=int)
+    folds[order] = np.arange(len(labels)) % N_FOLDS
+    return folds
