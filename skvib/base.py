@@ -16,14 +16,15 @@ from sklearn.utils import check_random_state
 
 from skvib.checks import warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB
-from skvib.guesses import trust_in_guesses
+from skvib.guesses import SURE, is_less_than_trusted, trust_in_guesses
 from skvib.hints import refuse_unknown
-from skvib.holdout import can_spare_some, held_out_of
+from skvib.holdout import held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.encoders import set_buffers
 from skvib.nn.evaluation import joint_distortion
 from skvib.nn.priors import RATE, RESIDUAL_RATE
 from skvib.nn.problem import Problem, State, penalty_of, resolve_device, restandardized
+from skvib.nn.progress import mean_histories
 from skvib.nn.rows import TARGET
 from skvib.nn.trainer import train
 from skvib.private import fit_context
@@ -152,14 +153,18 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._members = [copy.copy(one) for one in self._members]
         X, y, weights, known = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
         self._learn_target(y, classes, continues, incremental)
-        rows, twins, factors = self._collapsed(X, y, weights, known)
-        rows, parts = self._split(rows, twins, factors, asks=validation is None and not incremental)
+        collapsed = self._collapsed(X, y, weights, known)
+        rows, parts = self._split(*collapsed, asks=validation is None and not incremental)
         if not continues:
             self._learn_inputs(rows)
             self._learn_scale(rows, incremental)
+        self._trust = 0.0
         self._count(rows, continues, incremental)
         if not incremental and rows.known is not None and self._target.is_guessed:
             self._trust = trust_in_guesses(self, rows.labelled(), device)
+            if self._trust > SURE and self.early_stopping == "auto" and 2 * rows.own_known.sum() < len(rows):
+                rows, parts = self._split(*collapsed, asks=False)
+                self._count(rows, continues, incremental)
         if validation is not None:
             held_out = read_validation(self, *validation)
             warn_of_raw_validation(rows, held_out)
@@ -169,6 +174,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         members = self._new_members(continues)
         problems = self._problems(members, parts, continues, monitor)
         trainings = self._trained(problems, settings)
+        if self._trust and is_less_than_trusted(self, trainings, rows):
+            self._trust = 0.0
+            parts = [(training.labelled(), held_out) for training, held_out in parts]
+            problems = self._problems(members, parts, continues, monitor)
+            trainings = self._trained(problems, settings)
         keeps_state = incremental or self.warm_start
         self._take(members, trainings, problems[0], keeps_state=keeps_state, continues=continues)
         labelled = rows.labelled()
@@ -213,7 +223,8 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             return rows.at(kept, weighed(weights[kept], factors[kept]))
 
         is_automatic = self.early_stopping == "auto"
-        asks = asks and (can_spare_some(rows, self._target) if is_automatic else self.early_stopping)
+        is_enough = rows.own_known.sum() >= self._target.n_rows_to_hold_out
+        asks = asks and (is_enough if is_automatic else self.early_stopping)
         if not asks:
             whole = part(rows.weights)
             return whole, [(whole, None)] * self.n_estimators
@@ -262,7 +273,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         """Count the rows seen; a piece of a stream that comes again is another epoch, and counts once."""
         if not (continues and incremental):
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
-            self._unlabelled_seen, self._trust, self._is_stream = 0.0, 0.0, incremental
+            self._unlabelled_seen, self._is_stream = 0.0, incremental
         if incremental and len(rows) > 1:
             piece = fingerprint(rows.X, told(rows.targets, rows.known), rows.rows, rows.weights)
             if piece in self._pieces:
@@ -389,7 +400,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
             vars(self).pop(name, None)
         self._encoder, self._n_epochs = self._members[0]._encoder, max(one._n_epochs for one in self._members)
         self.n_iter_ = max(one.n_iter_ for one in self._members)
-        self.history_ = _means([one.history_ for one in self._members])
+        self.history_ = mean_histories([one.history_ for one in self._members])
         self.latent_rates_ = np.concatenate([one.latent_rates_ for one in self._members])
         self._n_features_out = len(self.latent_rates_)
         self.rate_ = sum(one.rate_ for one in self._members)
@@ -436,15 +447,3 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         tags.target_tags.multi_output = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _means(histories):
-    """Of several histories the mean of those that reach each epoch."""
-    means = {}
-    for name in histories[0]:
-        curves = [history[name] for history in histories]
-        padded = np.full((len(curves), max(map(len, curves))), np.nan)
-        for row, curve in zip(padded, curves, strict=True):
-            row[: len(curve)] = curve
-        means[name] = np.nanmean(padded, axis=0) if padded.size else padded[0]
-    return means

@@ -1,12 +1,16 @@
 """What guesses of the labels that some rows lack are worth."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skvib.nn.progress import VALIDATION
+from skvib.nn.rows import TARGET
 
 N_FOLDS = 5
+SURE = 0.5  # from which trust on guesses keep a network from learning labels by heart, and no row is held out
 
 
 def trust_in_guesses(estimator, labelled, device):
@@ -14,8 +18,7 @@ def trust_in_guesses(estimator, labelled, device):
 
     Where classes overlap it is small, and guesses of the labels that rows lack would be wrong and sure.
     """
-    rows, target = replace(labelled, known=None), estimator._target
-    entropy = target.entropy(rows.own_targets, rows.weights)
+    rows, entropy = labelled, estimator._target.entropy(labelled.own_targets, labelled.weights)
     folds = _folds(rows.own_targets, estimator._seed)
     splits = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in np.unique(folds)]
     if len(splits) < 2 or not entropy:
@@ -28,6 +31,24 @@ def trust_in_guesses(estimator, labelled, device):
     curves = [curve + curve[-1:] * (n_epochs - len(curve)) for curve in curves]
     of_epochs = np.average(curves, axis=0, weights=[held_out.weights.sum() for _, held_out in parts])
     return float(np.clip(1.0 + of_epochs.max() / entropy, 0.0, 1.0))
+
+
+def is_less_than_trusted(estimator, trainings, rows):
+    """Whether labels were learned less well than networks of labelled rows alone predict them, and say so.
+
+    Few labels cannot bear the penalty and the price of all rows; the labelled rows alone can, in their short training.
+    """
+    rows = rows.labelled()
+    promised = (1.0 - estimator._trust) * estimator._target.entropy(rows.own_targets, rows.weights)
+    is_less = np.mean([training.fits[0].distortions[TARGET] for training in trainings]) > promised
+    if is_less:
+        warnings.warn(
+            "Rows without a label kept the network from learning the labels of the others, so it was trained on the "
+            "labelled rows alone.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+    return is_less
 
 
 def _folds(labels, seed):

@@ -3,8 +3,6 @@
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-OF_EACH = 20  # labels of a class
-
 
 def held_out_weights(weights, twins, classes, fraction, seed):
     """What each row of a collapsed set gives of its weight to the validation set.
@@ -53,17 +51,6 @@ def held_out_weights(weights, twins, classes, fraction, seed):
     if not (is_shared | is_drawn).any():
         return None
     return np.where(is_shared[of_x], fraction * weights, np.where(is_drawn[of_x], weights, 0.0))
-
-
-def can_spare_some(rows, target):
-    """Whether there are so many WeightedRows with a target that some are held out if nobody says.
-
-    Where more rows lack a target it takes `OF_EACH` of each class: few held-out labels choose a worse epoch than the
-    last, and the other rows keep a network from learning the rest by heart.
-    """
-    n_known = int(rows.own_known.sum())
-    enough = OF_EACH * target.n_alternatives if 2 * n_known < len(rows) else 0
-    return n_known >= max(enough, target.n_rows_to_hold_out)
 
 
 def held_out_of(rows, twins, target, fraction, seed):

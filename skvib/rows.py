@@ -109,9 +109,9 @@ class WeightedRows:
         return np.ones(len(self), dtype=bool) if self.known is None else self.known[self.rows]
 
     def labelled(self):
-        """Those that have a target."""
+        """Those that have a target, as if there were no others."""
         kept = np.flatnonzero(self.own_known)
-        return self.at(kept, self.weights[kept])
+        return replace(self.at(kept, self.weights[kept]), known=None)
 
     def balanced(self):
         """The same for training: rows with a target are repeated until they are about half of all.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from skvib.nn.prices import Price
@@ -135,3 +136,15 @@ class Progress:
         """Go back from weights with which a diverging epoch began: they may be what diverged."""
         if self.best.epoch == self.n_epochs - 1:
             self.best = self.second_best
+
+
+def mean_histories(histories: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Of several histories the mean of those that reach each epoch."""
+    means = {}
+    for name in histories[0]:
+        curves = [history[name] for history in histories]
+        padded = np.full((len(curves), max(map(len, curves))), np.nan)
+        for row, curve in zip(padded, curves, strict=True):
+            row[: len(curve)] = curve
+        means[name] = np.nanmean(padded, axis=0) if padded.size else padded[0]
+    return means
