@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from skvib.checks import warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB
-from skvib.guesses import SURE, is_less_than_trusted, trust_in_guesses
+from skvib.guesses import is_less_than_trusted, needs_no_judge, trust_in_guesses
 from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
@@ -162,7 +162,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._count(rows, continues, incremental)
         if not incremental and rows.known is not None and self._target.is_guessed:
             self._trust = trust_in_guesses(self, rows.labelled(), device)
-            if self._trust > SURE and self.early_stopping == "auto" and 2 * rows.own_known.sum() < len(rows):
+            if self.early_stopping == "auto" and needs_no_judge(self, rows):
                 rows, parts = self._split(*collapsed, asks=False)
                 self._count(rows, continues, incremental)
         if validation is not None:

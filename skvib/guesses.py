@@ -10,7 +10,7 @@ from skvib.nn.progress import VALIDATION
 from skvib.nn.rows import TARGET
 
 N_FOLDS = 5
-SURE = 0.5  # from which trust on guesses keep a network from learning labels by heart, and no row is held out
+SURE, SURE_OF_FEW, FEW = 0.8, 0.5, 20  # labels a class
 
 
 def trust_in_guesses(estimator, labelled, device):
@@ -31,6 +31,16 @@ def trust_in_guesses(estimator, labelled, device):
     curves = [curve + curve[-1:] * (n_epochs - len(curve)) for curve in curves]
     of_epochs = np.average(curves, axis=0, weights=[held_out.weights.sum() for _, held_out in parts])
     return float(np.clip(1.0 + of_epochs.max() / entropy, 0.0, 1.0))
+
+
+def needs_no_judge(estimator, rows):
+    """Whether guesses keep a network from learning labels by heart, so that no row is held out.
+
+    Most rows have to lack a label, and guesses be sure. Few held-out labels often choose a worse epoch than the last.
+    """
+    n_known = rows.own_known.sum()
+    sure = SURE if n_known >= FEW * estimator._target.n_alternatives else SURE_OF_FEW
+    return estimator._trust > sure and 2 * n_known < len(rows)
 
 
 def is_less_than_trusted(estimator, trainings, rows):

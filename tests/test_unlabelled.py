@@ -330,7 +330,7 @@ def test_rows_without_a_label_do_no_harm_where_classes_overlap(n_labels):
 
 
 def test_rows_that_keep_labels_from_being_learned_are_left_out():
-    """Three rings and twenty labels: the penalty shuts the code; labelled rows alone do not train long enough for that."""
+    """Three rings and twenty labels: the penalty shuts the code, but for a short training of those rows alone."""
     X, y = make_gaussian_quantiles(n_samples=1600, n_features=2, n_classes=3, random_state=0)
     some = np.where(np.arange(len(y)) < 20, y, -1)
     with pytest.warns(ConvergenceWarning, match="trained on the labelled rows alone"):
