@@ -43,6 +43,7 @@ from skvib.specification import (
     shaping_of,
 )
 from skvib.typing import MatrixLike
+from skvib.unlabelled import rows_with_target
 
 N_PIECES = 1000  # of a stream are known again
 SEEDS_APART = 0x10001  # those of the networks of an ensemble
@@ -148,23 +149,20 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         return self
 
     def _train(self, X, y, sample_weight, validation, incremental, classes, monitor):
-        device = resolve_device(self.device)
+        device, given = resolve_device(self.device), (X, y, sample_weight)
         continues = self._is_trained and (incremental or self.warm_start)
         self._members = [copy.copy(one) for one in self._members]
         X, y, weights, known = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
         self._learn_target(y, classes, continues, incremental)
         collapsed = self._collapsed(X, y, weights, known)
         rows, parts = self._split(*collapsed, asks=validation is None and not incremental)
-        if not continues:
-            self._learn_inputs(rows)
-            self._learn_scale(rows, incremental)
         self._trust = 0.0
-        self._count(rows, continues, incremental)
-        if not incremental and rows.known is not None and self._target.is_guessed:
+        self._learn(rows, continues, incremental)
+        if not incremental and rows.known is not None and self._architecture.get("guesses"):
             self._trust = trust_in_guesses(self, rows.labelled(), device)
             if self.early_stopping == "auto" and needs_no_judge(self, rows):
                 rows, parts = self._split(*collapsed, asks=False)
-                self._count(rows, continues, incremental)
+                self._learn(rows, continues, incremental)
         if validation is not None:
             held_out = read_validation(self, *validation)
             warn_of_raw_validation(rows, held_out)
@@ -175,15 +173,11 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         problems = self._problems(members, parts, continues, monitor)
         trainings = self._trained(problems, settings)
         if self._trust and is_less_than_trusted(self, trainings, rows):
-            self._trust = 0.0
-            parts = [(training.labelled(), held_out) for training, held_out in parts]
-            problems = self._problems(members, parts, continues, monitor)
-            trainings = self._trained(problems, settings)
-        keeps_state = incremental or self.warm_start
-        self._take(members, trainings, problems[0], keeps_state=keeps_state, continues=continues)
-        labelled = rows.labelled()
-        entropy = None if incremental else self._target.entropy(labelled.own_targets, labelled.weights)
-        warn_of_training(self, trainings, settings, entropy, len(labelled))
+            return self._train(*rows_with_target(*given, self.missing_label), validation, incremental, classes, None)
+        self._take(members, trainings, problems[0], keeps_state=incremental or self.warm_start, continues=continues)
+        rows = rows.labelled()
+        entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
+        warn_of_training(self, trainings, settings, entropy, len(rows))
 
     def _learn_target(self, y, classes, continues, incremental):
         """What y is, and the seed of all draws; a fit that continues knows them."""
@@ -240,6 +234,13 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
     def _seed_of(self, member):
         """That of a network of an ensemble; the first has the estimator's own."""
         return (self._seed + member * SEEDS_APART) % 2**31
+
+    def _learn(self, rows, continues, incremental):
+        """What is learned of the training rows before a network is."""
+        if not continues:
+            self._learn_inputs(rows)
+            self._learn_scale(rows, incremental)
+        self._count(rows, continues, incremental)
 
     def _learn_inputs(self, rows):
         """The standardisation of the inputs, and the architecture, from the training rows alone."""

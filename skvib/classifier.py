@@ -60,8 +60,9 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         The value of y that says that a row has no target, such as -1, or NaN, which stands for all gaps. Such rows pay
         their rate and are never held out. Their labels are guessed, if there is one a row: the loss asks for
         predictions that are sure of every row, and in the mean as frequent as the labels that are known (after [4]_).
-        It does so the more, the better networks of the labelled rows predict labels that they did not see, in five
-        folds; as n in `alpha` such a row counts by the fifth power of their share of H(Y). Streams are not guessed.
+        How much this weighs is told by five folds of the labelled rows: t is the share of H(Y) that networks of four
+        find out about the fifth. As n in `alpha` a row without a label counts t^5 of one. If the labels are learned
+        less well than that, the fit is that of the labelled rows alone, and warns. In a stream nothing is guessed.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -102,7 +103,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         starts lower, so that a short training averages over its last tenth.
     early_stopping : bool or "auto", default="auto"
         Keep the weights of the epoch with the lowest loss on validation rows, and stop when it no longer improves.
-        "auto" holds rows out if there are at least 100 distinct ones; True raises if there are too few.
+        "auto" holds rows out if there are at least 100 distinct ones with a label, but not where most lack one and are
+        guessed for sure; True raises if there are too few.
     validation_fraction : float in (0, 1), default=0.1
         Part held out with `early_stopping`, unless `fit` is given `X_val`: every x with all its copies or not at all,
         and of an x whose many labels disagree this part of each.

@@ -9,7 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skvib.nn.progress import VALIDATION
 from skvib.nn.rows import TARGET
 
-N_FOLDS = 5
+N_FOLDS, BETA = 5, 3e-3
+MISSED = 0.1  # of H(Y)
 SURE, SURE_OF_FEW, FEW = 0.8, 0.5, 20  # labels a class
 
 
@@ -25,12 +26,16 @@ def trust_in_guesses(estimator, labelled, device):
         return 0.0
     parts = [tuple(rows.at(part, rows.weights[part]) for part in split) for split in splits]
     settings = replace(estimator._settings(device, rows, rows, incremental=False), stop_on="validation")
-    trainings = estimator._trained(estimator._problems([estimator] * len(parts), parts, False, None), settings)
+    problems = estimator._problems([estimator] * len(parts), parts, False, None)
+    # at one beta, whatever the estimator's: fits that differ in beta alone trust alike
+    trainings = estimator._trained([replace(problem, betas=(BETA,)) for problem in problems], settings)
+    if any(training.reason == "interrupted" for training in trainings):
+        raise KeyboardInterrupt
     curves = [training.fits[0].history[VALIDATION] for training in trainings]
     n_epochs = max(map(len, curves))
     curves = [curve + curve[-1:] * (n_epochs - len(curve)) for curve in curves]
     of_epochs = np.average(curves, axis=0, weights=[held_out.weights.sum() for _, held_out in parts])
-    return float(np.clip(1.0 + of_epochs.max() / entropy, 0.0, 1.0))
+    return float(np.clip(np.nan_to_num(1.0 + of_epochs.max() / entropy), 0.0, 1.0))
 
 
 def needs_no_judge(estimator, rows):
@@ -49,12 +54,14 @@ def is_less_than_trusted(estimator, trainings, rows):
     Few labels cannot bear the penalty and the price of all rows; the labelled rows alone can, in their short training.
     """
     rows = rows.labelled()
-    promised = (1.0 - estimator._trust) * estimator._target.entropy(rows.own_targets, rows.weights)
-    is_less = np.mean([training.fits[0].distortions[TARGET] for training in trainings]) > promised
+    entropy = estimator._target.entropy(rows.own_targets, rows.weights)
+    distortion = np.mean([training.fits[0].distortions[TARGET] for training in trainings])
+    is_done = all(training.reason in ("max_iter", "converged") for training in trainings)
+    is_less = is_done and distortion > (1.0 - estimator._trust + MISSED) * entropy
     if is_less:
         warnings.warn(
             "Rows without a label kept the network from learning the labels of the others, so it was trained on the "
-            "labelled rows alone.",
+            "labelled rows alone. Label more rows, or lower alpha.",
             ConvergenceWarning,
             stacklevel=5,
         )

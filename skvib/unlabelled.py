@@ -33,7 +33,8 @@ def _values(y):
 
 
 def _is_missing(values, missing_label):
-    is_missing = _is_gap if missing_label != missing_label else lambda value: value == missing_label
+    is_nan = missing_label != missing_label
+    is_missing = _is_gap if is_nan else lambda value: not _is_gap(value) and value == missing_label
     return np.array([bool(is_missing(value)) for value in values.ravel().tolist()], dtype=bool)
 
 
