@@ -107,6 +107,14 @@ def test_problems_that_differ_in_beta_alone_are_one(trained):
     assert [problem.betas for problem, _ in trained] == [(1e-2, 1.0)]
 
 
+@pytest.mark.parametrize("any_seed", [False, True])
+def test_equal_problems_are_one_if_their_seed_was_chosen(any_seed, trained):
+    problem = replace(PROBLEM, any_seed=any_seed)
+    answers = train_together([("amortized", 64, [problem], SETTINGS) for _ in range(2)])
+    assert len(trained) == 1 + any_seed
+    assert all(len(answer) == 1 for answer in answers)
+
+
 @pytest.mark.parametrize("name", OTHER_PROBLEMS)
 def test_problems_that_differ_in_one_field_are_never_merged(name, trained):
     other = replace(PROBLEM, **{name: OTHER_PROBLEMS[name]})

@@ -39,18 +39,21 @@ def train_together(requests):
 
 
 def _by_settings(groups):
-    """Lists of {index: problem} that can be handed to one call of `train`, by (width, settings)."""
+    """Lists of {index: problem} that can be handed to one call of `train`, by (width, settings).
+
+    Equal problems are one network if their seed was chosen; else each has a network of its own.
+    """
     batches = {}
     for width, settings, group in groups:
-        differs = len({problem.betas for problem in group.values()}) > 1
-        parts = [group] if differs else [{index: problem} for index, problem in group.items()]
+        is_one = len({problem.betas for problem in group.values()}) > 1 or not any(p.any_seed for p in group.values())
+        parts = [group] if is_one else [{index: problem} for index, problem in group.items()]
         batches.setdefault((width, settings), []).extend(parts)
     return batches
 
 
 def _merged(problems):
-    """One problem for all betas of a group; what each fit makes of its training rows is estimated."""
-    if len(problems) == 1:
+    """One problem for all betas of a group; what each of several fits makes of its training rows is estimated."""
+    if len({problem.betas for problem in problems}) == 1:
         return problems[0]
     watched = {problem.betas[0]: problem.monitors for problem in problems}
     betas = tuple(sorted(watched))
