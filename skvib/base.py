@@ -160,7 +160,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         self._learn(rows, continues, incremental)
         if not incremental and rows.known is not None and self._architecture.get("guesses"):
             self._trust = trust_in_guesses(self, rows.labelled(), device)
-            if self.early_stopping == "auto" and needs_no_judge(self, rows):
+            if self.early_stopping == "auto" and needs_no_judge(self, collapsed[0]):
                 rows, parts = self._split(*collapsed, asks=False)
                 self._learn(rows, continues, incremental)
         if validation is not None:

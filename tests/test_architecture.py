@@ -109,6 +109,7 @@ ALLOWED = {
         "rows",
         "specification",
         "typing",
+        "unlabelled",
     },
     "fitted": {
         "nn.network",

@@ -169,8 +169,11 @@ def test_labels_are_held_out_where_guesses_are_not_sure_or_few_rows_lack_one():
     X, y = load_digits(return_X_y=True)
     model = VIBClassifier(missing_label=-1, max_iter=10, random_state=0)
     noise = np.random.default_rng(0).integers(10, size=len(y))
+    some_wrong = np.where(np.random.default_rng(1).random(len(y)) < 0.1, noise, y)
     for labels, n_labels, is_held_out in (
-        (y, 150, False),
+        (y, 200, False),
+        (some_wrong, 199, False),
+        (some_wrong, 200, True),
         (noise, 150, True),
         (noise, 99, False),
         (y, len(y) - 1, True),
