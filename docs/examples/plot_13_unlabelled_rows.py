@@ -4,13 +4,15 @@ Most of my rows have no label: what are the others good for?
 
 With ``missing_label=-1`` a ``VIBClassifier`` trains on rows with and without a label.
 Those without ask for predictions that are sure of each row, and in the mean as frequent
-as the labels that are known, so classes part where rows are few.
+as the labels that are known, so classes part where rows are few. How much they weigh is
+told by the labelled rows: how well some of them predict the others.
 """
 
 # %%
 # Two moons and eight labels
 # --------------------------
-# Eight labels alone say little about the shape of the classes. The other rows show it.
+# Eight labels alone leave the border wide. With the other rows predictions are sure of
+# more of them, and more are right; the bend takes more labels.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits, make_moons
@@ -45,7 +47,8 @@ figure.colorbar(
 # Digits, by the number of labels
 # -------------------------------
 # A network that has few labels alone, one that sees the other rows, too, and
-# scikit-learn's LabelSpreading. The rows to test on are others again.
+# scikit-learn's LabelSpreading. The rows to test on are others again, and the labelled
+# ones are the first of each class, so by few writers.
 X, y = load_digits(return_X_y=True)
 X_train, y_train, X_test, y_test = X[:1200], y[:1200], X[1200:], y[1200:]
 N_LABELS = 2, 5, 10, 20, 40
