@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 
 from skvib.checks import warn_of_raw_validation, weighed
 from skvib.fitted import FittedVIB
-from skvib.guesses import is_less_than_trusted, needs_no_judge, trust_in_guesses
+from skvib.guesses import GUESS, POWER, is_less_than_trusted, needs_no_judge, trust_in_guesses
 from skvib.hints import refuse_unknown
 from skvib.holdout import held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
@@ -344,7 +344,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
         mean_weight = self._weight_seen / self._n_seen
 
         def tensors(rows, mean_weight):
-            return tensors_of(rows, inputs[id(rows)], self._target, mean_weight, self._trust)
+            return tensors_of(rows, inputs[id(rows)], self._target, mean_weight, GUESS * self._trust)
 
         return [
             Problem(
@@ -368,7 +368,7 @@ class BaseVIB(FittedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta)
 
     def _penalty(self):
         n_rows = max(self._weight_seen, self._n_seen, self._target.least_rows)
-        n_rows += self._trust**5 * self._unlabelled_seen
+        n_rows += self._trust**POWER * self._unlabelled_seen
         return penalty_of(self.alpha, n_rows, getattr(self, "_diversity", 1.0), self._target.n_alternatives)
 
     def _trained(self, problems, settings):

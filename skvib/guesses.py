@@ -9,6 +9,8 @@ from sklearn.exceptions import ConvergenceWarning
 from skvib.nn.progress import VALIDATION
 from skvib.nn.rows import TARGET
 
+GUESS = 0.5  # weight of the loss of guessing; chosen on digits, letters, vehicles and overlapping classes
+POWER = 5  # of the trust: what a row whose label is guessed counts in alpha
 N_FOLDS, BETA = 5, 3e-3
 MISSED = 0.1  # of H(Y)
 SURE, SURE_OF_FEW, FEW = 0.8, 0.5, 20  # labels a class

@@ -29,7 +29,6 @@ from skvib.unlabelled import filled, has_target
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
-GUESS = 0.5  # weight of the loss of guessing; chosen on digits, letters, vehicles and overlapping classes
 FAR = 1e4
 
 
@@ -195,14 +194,14 @@ def far_columns(mean, scale):
     return np.abs(mean) > FAR * scale
 
 
-def tensors_of(rows, inputs, target, mean_weight, trust):
-    """WeightedRows for a network, with these inputs; guesses of targets that some lack weigh by `trust`."""
+def tensors_of(rows, inputs, target, mean_weight, guess):
+    """WeightedRows for a network, with these inputs; the loss of guessing what some lack has the weight `guess`."""
     targets = checked_targets(target.tensor(rows.own_targets))
     weights, shares = torch.from_numpy((rows.weights / mean_weight).astype(np.float32)), {}
     if not rows.own_known.all():
         known = torch.from_numpy(rows.own_known)
         shares[TARGET] = weights * known * (weights.sum() / weights[known].sum())
-        shares[GUESSED] = GUESS * trust * weights
+        shares[GUESSED] = guess * weights
     return Rows(inputs, weights, {TARGET: targets}, shares)
 
 

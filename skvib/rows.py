@@ -110,6 +110,8 @@ class WeightedRows:
 
     def labelled(self):
         """Those that have a target, as if there were no others."""
+        if self.known is None:
+            return self
         kept = np.flatnonzero(self.own_known)
         return replace(self.at(kept, self.weights[kept]), known=None)
 

@@ -27,6 +27,7 @@ from skvib import (
     fit_together,
     mutual_information,
 )
+from skvib.guesses import GUESS
 from skvib.nn import trainer
 from skvib.nn.heads import GuessingHead
 from skvib.nn.network import Architecture
@@ -34,7 +35,6 @@ from skvib.nn.objective import loss_terms
 from skvib.nn.posteriors import Code
 from skvib.nn.problem import Problem, penalty_of
 from skvib.nn.rows import GUESSED, TARGET
-from skvib.reading import GUESS
 
 FAST = SMALL | {"max_iter": 10}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
