@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, is_classifier
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,9 +19,8 @@ from skvib.nn.problem import available_device
 from skvib.nn.ramps import Edges
 from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
-from skvib.rows import targets_array
 from skvib.typing import MatrixLike
-from skvib.unlabelled import has_target, refuse_gaps
+from skvib.unlabelled import checked_outputs, has_target, refuse_gaps
 
 FLOAT32_RANGE = 1e15
 DTYPES: dict[str, type] = dict.fromkeys(
@@ -340,7 +339,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
         target = self._target
         refuse_gaps(has_target(y, self.missing_label))
-        targets = target.encode(check_array(targets_array(y), dtype=None, ensure_2d=False))
+        targets = target.encode(checked_outputs(y, self.missing_label, are_numbers=not is_classifier(self)))
         if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
             raise ValueError(
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "

@@ -25,7 +25,7 @@ from skvib.nn.layers import SharedRows, SparseRows
 from skvib.nn.rows import GUESSED, TARGET, Rows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
-from skvib.unlabelled import filled, has_target
+from skvib.unlabelled import filled, gaps_in, has_target, marked
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
@@ -47,16 +47,16 @@ def read_inputs(estimator, X):
 def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     """Arrays X, y and weights, and which rows have a target (None: all of positive weight; others have any in y).
 
-    The names, number and kinds of columns are learned with `reset`, else checked.
+    Outputs that are not known are NaN. The names, number and kinds of columns are learned with `reset`, else checked.
     """
     refuse_dates(X)
     y = plain_targets(y)
-    known = has_target(y, estimator.missing_label)
-    y = y if known is None else filled(y, known)
-    _refuse_targets(y, is_numeric=not is_classifier(estimator))
+    known, gaps = has_target(y, estimator.missing_label), gaps_in(y, estimator.missing_label)
+    y, are_numbers = filled(y, gaps), not is_classifier(estimator)
+    _refuse_targets(y, are_numbers)
     X = given = rows_of(X) if hasattr(X, "detach") else X
     categorical = _categories_of(estimator, X, reset)
-    rules = {"multi_output": True, "y_numeric": not is_classifier(estimator), **_rules(estimator, X)}
+    rules = {"multi_output": True, "y_numeric": are_numbers, **_rules(estimator, X)}
     try:
         X, y = validate_data(estimator, X, y, reset=reset, skip_check_array=bool(categorical), **rules)
         X, values = parted(X, categorical)
@@ -78,17 +78,18 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     if not reset:
         check_shape(estimator, X)
     if sparse.issparse(y):
-        if not is_classifier(estimator):
+        if are_numbers:
             raise TypeError("Sparse y is not supported in regression: pass y.toarray().")
         y = y.toarray()
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=warn)
+    y = marked(y, gaps, are_numbers)
     if known is not None and known[weights > 0].all():
         known = None
     return X, y, weights, known
 
 
-def _refuse_targets(y, is_numeric):
+def _refuse_targets(y, are_numbers):
     """Raise if y holds gaps that sorting would trip over, or dates where numbers are asked for."""
     if y is None or sparse.issparse(y):
         return
@@ -96,7 +97,7 @@ def _refuse_targets(y, is_numeric):
         values = np.asarray(y)
     except ValueError:  # rows of several lengths, which scikit-learn refuses
         return
-    if is_numeric and values.dtype.kind in ("m", "M"):
+    if are_numbers and values.dtype.kind in ("m", "M"):
         raise TypeError(
             "y holds dates or durations: make numbers of them first, such as days since the first one "
             "((y - y.min()) / np.timedelta64(1, 'D'))."

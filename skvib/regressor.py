@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 from torch import nn
 
 from skvib.base import BaseVIB
@@ -16,7 +17,7 @@ from skvib.mixtures import mixture_information, mixture_quantiles
 from skvib.private import StrOptions, fit_context
 from skvib.targets import Numbers
 from skvib.typing import MatrixLike
-from skvib.unlabelled import rows_with_target
+from skvib.unlabelled import checked_outputs, gaps_in, rows_with_target
 
 
 class VIBRegressor(RegressorMixin, BaseVIB):
@@ -58,7 +59,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         Whether the learned noise of q(y|z) is a constant of each output or a function of z.
     missing_label : int, float, str or None, default=None
         The value of y that says that a row has no target, such as -1, or NaN, which stands for all gaps. Such rows pay
-        their rate and are never held out. Nothing guesses what they lack.
+        their rate and are never held out. Nothing guesses what they lack. A row that lacks some of several outputs is
+        told, and judged, by the others.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -293,7 +295,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     def _target(self):
         mean, scale = getattr(self, "_y_mean", None), getattr(self, "_y_scale", None)
         # the oldest stored models know no deviation
-        return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale)
+        filled = getattr(self, "_y_filled", 1.0)
+        return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale, filled)
 
     @overload
     def predict(
@@ -348,7 +351,7 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         return self._map_draws(X, summarize, np.float64)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them.
+        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them, each of its own rows.
 
         Parameters
         ----------
@@ -364,7 +367,13 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         score : float
             At most 1.
         """
-        return super().score(*rows_with_target(X, y, sample_weight, self.missing_label))
+        X, y, sample_weight = rows_with_target(X, y, sample_weight, self.missing_label)
+        if gaps_in(y, self.missing_label) is None:
+            return super().score(X, y, sample_weight)
+        y, predicted = checked_outputs(y, self.missing_label, are_numbers=True), self.predict(X)
+        weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+        known = [(output, np.flatnonzero(own)) for output, own in enumerate(np.isfinite(y).T) if own.any()]
+        return float(np.mean([r2_score(y[k, o], predicted[k, o], sample_weight=weights[k]) for o, k in known]))
 
     def _components(self, xp, likelihood, eta):
         """Means and standard deviations of q(y|z) at all draws, (S, n, n_outputs), float64."""

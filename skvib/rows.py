@@ -5,6 +5,7 @@ Weight k then is k copies, and no result depends on the order of the rows. Every
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -65,8 +66,11 @@ def fingerprint(X, y, rows, weights):
 
 
 def told(targets, known):
-    """What is told of the target of each row: itself, and whether it is known (None: it is)."""
-    return targets if known is None else np.column_stack((targets, known))
+    """What is told of the target of each row: itself, and whether it is known (None: it is); of NaN that it is that."""
+    has_value = targets == targets
+    parts = (targets,) if has_value.all() else (np.where(has_value, targets, 0.0), has_value)
+    parts = parts if known is None else (*parts, known)
+    return targets if len(parts) == 1 else np.column_stack(parts)
 
 
 def _starts(hashes, rows, *arrays):
@@ -82,7 +86,8 @@ def _starts(hashes, rows, *arrays):
 class WeightedRows:
     """Some rows of X and of encoded targets: their indices, and their weights; and which of all have a target.
 
-    `known` is None where all do. Else the target of a row without one is any valid value.
+    `known` is None where all do. Else the target of a row without one is any valid value. Single outputs that a row
+    lacks are NaN.
     """
 
     X: np.ndarray | sparse.csr_matrix
@@ -209,7 +214,16 @@ def targets_array(y):
     y = y.toarray() if sparse.issparse(y) else np.asarray(plain_targets(y))
     if y.ndim == 2 and y.shape[1] == 1:
         y = y.ravel()
-    return y.astype(float) if y.ndim > 1 and y.dtype == object else y
+    if y.ndim > 1 and y.dtype == object:
+        values = [np.nan if is_gap(value) else value for value in y.ravel().tolist()]
+        return np.array(values, dtype=float).reshape(y.shape)
+    return y
+
+
+def is_gap(value):
+    """Whether it says that there is no value: None, NaN, and those of pandas."""
+    is_nan = isinstance(value, Real) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
 
 
 def canonical(X):

@@ -236,7 +236,10 @@ def _entropy_of(p):
 
 @dataclass(frozen=True, eq=False)
 class Numbers(Target):
-    """Numbers, standardised; a row of y has this `shape`. A column that was constant has a deviation of 0."""
+    """Numbers, standardised; a row of y has this `shape`. A column that was constant has a deviation of 0.
+
+    NaN is an output that is not known; `filled` is the share of the rows' weight that have each.
+    """
 
     # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
     n_rows_to_hold_out = 20
@@ -246,6 +249,7 @@ class Numbers(Target):
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
     scale: np.ndarray | None = None
+    filled: np.ndarray | float = 1.0
 
     @property
     def n_outputs(self):
@@ -255,7 +259,8 @@ class Numbers(Target):
         plain = {"_y_shape": self.shape, "n_outputs_": self.n_outputs}
         if self.scale is None:
             return plain
-        return plain | {"_y_mean": self.mean, "_y_deviation": self.deviation, "_y_scale": self.scale}
+        moments = {"_y_mean": self.mean, "_y_deviation": self.deviation, "_y_scale": self.scale}
+        return plain | moments | {"_y_filled": self.filled}
 
     def encode(self, y):
         if y.shape[1:] != self.shape:
@@ -263,19 +268,37 @@ class Numbers(Target):
         return y.astype(np.float64).reshape(-1, self.n_outputs)
 
     def standardized_by(self, targets, weights):
-        return self._with(_moments_of(targets, weights))
+        moments = _moments_of(targets, weights)
+        if not moments.weight.all():
+            unknown = np.flatnonzero(moments.weight == 0).tolist()
+            raise ValueError(f"No row to train on has the outputs {unknown} of y: leave these columns out.")
+        return self._with(moments, weights.sum())
 
-    def _with(self, moments):
-        return replace(self, mean=moments.mean, deviation=moments.deviation, scale=moments.scale)
+    def _with(self, moments, weight):
+        parts = {"mean": moments.mean, "deviation": moments.deviation, "scale": moments.scale}
+        return replace(self, **parts, filled=moments.weight / weight)
 
     def following(self, targets, weights, weight_before):
-        before = Moments(self.mean, self.deviation, np.ones_like(self.scale), weight_before, np.zeros_like(self.scale))
+        nothing = np.zeros_like(self.scale)
+        before = Moments(self.mean, self.deviation, nothing, weight_before * self.filled, nothing)
         after = before.merged(_moments_of(targets, weights))
-        later = self._with(after)
+        later = self._with(after, weight_before + weights.sum())
         return later, change(before, after, self.scale, later.scale)
 
     def tensor(self, targets, dtype=np.float32):
-        return torch.from_numpy(((targets - self.mean) / self.scale).astype(dtype))
+        """Where some are not known, (n, 2 * n_outputs): the targets, and which are known.
+
+        One that is not known has, in place of its loss, what takes its unit back.
+        """
+        scaled, known = (targets - self.mean) / self.scale, np.isfinite(targets)
+        if not known.all():
+            scaled = np.hstack([np.where(known, scaled, -np.log(self.scale)), known])
+        return torch.from_numpy(scaled.astype(dtype))
+
+    def strata(self, targets):
+        """The output of a row that fewest rows have; None where all have all."""
+        known = np.isfinite(targets)
+        return None if known.all() else np.argmin(np.where(known, known.sum(axis=0), np.inf), axis=1)
 
     @property
     def units(self):
@@ -283,9 +306,10 @@ class Numbers(Target):
 
     def entropy(self, targets, weights):
         """That of a Gaussian with the variances of y."""
-        if np.ptp(targets, axis=0).min() == 0:
+        if not self.deviation.all():
             return None
-        return 0.5 * self.n_outputs * np.log(2.0 * np.pi * np.e) + self.units
+        shares = np.average(np.isfinite(targets), axis=0, weights=weights)
+        return float(shares @ (0.5 * np.log(2.0 * np.pi * np.e) + np.log(self.scale)))
 
     def unscaled(self, values, mean=0.0):
         """Scaled outputs (n, n_outputs, ...), a tensor, in the units and the shape of y about a mean, float64.
@@ -301,4 +325,19 @@ class Numbers(Target):
 
 
 def _moments_of(targets, weights):
-    return weighted_moments(targets, np.arange(len(targets)), weights)
+    """The Moments of each output over the rows that have it, and their weight (n_outputs,)."""
+    known = np.isfinite(targets)
+    if known.all():
+        moments = weighted_moments(targets, np.arange(len(targets)), weights)
+        return moments._replace(weight=np.full(targets.shape[1:], moments.weight))
+    columns = [_moments_of_known(column, weights) for column in targets.T]
+    names = ("mean", "deviation", "filled", "weight", "common")
+    return Moments(*(np.concatenate([getattr(column, name) for column in columns]) for name in names))
+
+
+def _moments_of_known(column, weights):
+    rows, nothing = np.flatnonzero(np.isfinite(column)), np.zeros(1)
+    if not len(rows):
+        return Moments(nothing, nothing, nothing, nothing, nothing)
+    moments = weighted_moments(column[:, np.newaxis], rows, weights[rows])
+    return moments._replace(weight=np.full(1, moments.weight))

@@ -1,27 +1,30 @@
-"""Rows without a target: which they are, and what becomes of them."""
-
-from numbers import Real
+"""Rows without a target, or without a part of its outputs: which they are, and what becomes of them."""
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_array
 
-from skvib.rows import rows_of, take
+from skvib.rows import is_gap, rows_of, take, targets_array
 
 
-def has_target(y, missing_label):
-    """Which rows of y have a target, (n,) bool; None if all do, or `missing_label` is None.
+def gaps_in(y, missing_label):
+    """Where y says that there is no value, bool of its shape; None if nowhere, or `missing_label` is None.
 
-    NaN stands for all gaps that pandas knows. A row of several outputs lacks all of them or none.
+    NaN stands for all gaps that pandas knows.
     """
     if missing_label is None or y is None or sparse.issparse(y):
         return None
     values = _values(y)
-    is_missing = _is_missing(values, missing_label).reshape(len(values), -1)
-    if (is_missing.any(axis=1) != is_missing.all(axis=1)).any():
-        raise ValueError(
-            "Some rows of y lack a part of their outputs: give all outputs of a row, or missing_label for all of them."
-        )
-    known = ~is_missing.any(axis=1)
+    gaps = _is_missing(values, missing_label).reshape(values.shape)
+    return gaps if gaps.any() else None
+
+
+def has_target(y, missing_label):
+    """Which rows of y have a target, or at least one output of it, (n,) bool; None if all do."""
+    gaps = gaps_in(y, missing_label)
+    if gaps is None:
+        return None
+    known = ~gaps.reshape(len(gaps), -1).all(axis=1)
     if not known.any():
         raise ValueError(f"No row of y has a target: all are missing_label={missing_label!r}. Each call needs some.")
     return None if known.all() else known
@@ -34,24 +37,38 @@ def _values(y):
 
 def _is_missing(values, missing_label):
     is_nan = missing_label != missing_label
-    is_missing = _is_gap if is_nan else lambda value: not _is_gap(value) and value == missing_label
+    is_missing = is_gap if is_nan else lambda value: not is_gap(value) and value == missing_label
     return np.array([bool(is_missing(value)) for value in values.ravel().tolist()], dtype=bool)
 
 
-def _is_gap(value):
-    is_nan = isinstance(value, Real) and value != value
-    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
-
-
-def filled(y, known):
-    """Targets as an array, in which rows without one have that of the first row that has one."""
+def filled(y, gaps):
+    """Targets as an array in which a value that is known stands in each gap."""
+    if gaps is None:
+        return y
     values = _values(y)
-    having = values[known]
+    having = values[~gaps]
     having = np.asarray(having.tolist()) if having.dtype == object else having
-    whole = np.empty((len(values), *having.shape[1:]), dtype=having.dtype)
-    whole[:] = having[0]
-    whole[known] = having
+    whole = np.full(values.shape, having[0], dtype=having.dtype)
+    whole[~gaps] = having
     return whole
+
+
+def marked(y, gaps, are_numbers):
+    """Checked targets with NaN in the gaps of numbers; labels of a row are all known or none."""
+    if gaps is None:
+        return y
+    gaps = gaps.reshape(y.shape)
+    if are_numbers:
+        return np.where(gaps, np.nan, y)
+    if y.ndim > 1 and (gaps.any(axis=1) != gaps.all(axis=1)).any():
+        raise ValueError("Some rows of y lack a part of their labels: give all of a row, or missing_label for all.")
+    return y
+
+
+def checked_outputs(y, missing_label, are_numbers):
+    """Targets as an array of finite numbers, or of labels; numbers that are not known are NaN."""
+    gaps = gaps_in(y, missing_label)
+    return marked(check_array(targets_array(filled(y, gaps)), dtype=None, ensure_2d=False), gaps, are_numbers)
 
 
 def rows_with_target(X, y, weights, missing_label):
@@ -61,7 +78,13 @@ def rows_with_target(X, y, weights, missing_label):
         return X, y, weights
     kept = np.flatnonzero(known)
     weights = None if weights is None else np.asarray(weights)[kept]
-    return take(rows_of(X), kept), filled(y, known)[kept], weights
+    return take(rows_of(X), kept), known_targets(y, known), weights
+
+
+def known_targets(y, known):
+    """Those of the rows that have one, in an array of their own type."""
+    having = _values(y) if known is None else _values(y)[known]
+    return np.asarray(having.tolist()) if having.dtype == object else having
 
 
 def refuse_gaps(known):

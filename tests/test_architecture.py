@@ -118,7 +118,6 @@ ALLOWED = {
         "nn.ramps",
         "nn.weights",
         "reading",
-        "rows",
         "typing",
         "unlabelled",
     },

@@ -36,7 +36,7 @@ from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.rows import plain_targets, rows_of, take, targets_array
 from skvib.typing import MatrixLike, Method
-from skvib.unlabelled import filled, has_target, rows_with_target
+from skvib.unlabelled import checked_outputs, has_target, known_targets, rows_with_target
 from skvib.wrapped import at_the_end_of, prediction_steps
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -236,7 +236,7 @@ class BetaSearchCV(GridSearchCV):
                 check_amortized(last.get_params(deep=False) | asked)
         refit = self._refit(grid)
         known = has_target(y, getattr(last, "missing_label", None))
-        labels = y if known is None else filled(y, known)[known]
+        labels = y if known is None else known_targets(y, known)
         cv = check_cv(self.cv, labels, classifier=is_classifier(self.estimator))
         if known is not None:
             is_by_row = isinstance(cv, PredefinedSplit) or (
@@ -267,7 +267,7 @@ class BetaSearchCV(GridSearchCV):
         _, last = at_the_end_of(getattr(self, "best_estimator_", None))
         if self.scoring is not None or not isinstance(last, BaseVIB) or getattr(last, "class_weight", None):
             return None
-        targets = last._target.encode(targets_array(y))
+        targets = last._target.encode(checked_outputs(y, last.missing_label, are_numbers=not is_classifier(last)))
         entropy = last._target.entropy(targets, np.ones(len(targets)))
         return None if entropy is None else -entropy
 

@@ -125,6 +125,8 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
 
+    Where some outputs are not known y is (M, n, 2 O): the targets, and 1 for one that is known, else 0. In place of a
+    target that is not known stands what it has for its loss, a constant.
     Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).
     """
 
@@ -132,6 +134,7 @@ class Gaussian(Likelihood):
 
     def __init__(self, n_networks: int, n_outputs: int, row_values: RowValues | None = None) -> None:
         super().__init__(n_networks, n_outputs * (2 if self.heteroscedastic else 1))
+        self.n_outputs = n_outputs
         if not self.heteroscedastic:
             self.row_values = row_values or SharedByRows()
             self.raw_scale = Parameter(zeros(n_networks, self.row_values.n_values, n_outputs))
@@ -147,14 +150,19 @@ class Gaussian(Likelihood):
             return mean, raw
         return eta, NOISE_SPEED * self.row_values.spread(xp.asarray(self.raw_scale), eta.shape[1])
 
-    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    def record(self, eta: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        y, known = (y, None) if y.shape[-1] == self.n_outputs else y.tensor_split(2, -1)
         mean, scale = self.moments(TORCH, eta)
         error = (mean - y) / scale
-        return (0.5 * error * error + scale.log() + HALF_LOG_2PI).sum(-1), (eta, error, scale)
+        of_outputs = 0.5 * error * error + scale.log() + HALF_LOG_2PI
+        if known is not None:
+            of_outputs = torch.where(known > 0, of_outputs, y)
+        return of_outputs.sum(-1), (eta, error, scale, known)
 
-    def backward(self, tape: tuple[Tensor, Tensor, Tensor], grad: Tensor) -> Tensor:
-        eta, error, scale = tape
-        grad = self._eased(grad.unsqueeze(-1), scale) / scale
+    def backward(self, tape: tuple[Tensor, Tensor, Tensor, Tensor | None], grad: Tensor) -> Tensor:
+        eta, error, scale, known = tape
+        grad = grad.unsqueeze(-1) if known is None else grad.unsqueeze(-1) * known
+        grad = self._eased(grad, scale) / scale
         grad_mean, grad_scale = grad * error, grad * (1.0 - error * error)
         slope = (self._mean_and_raw(TORCH, eta)[1] + UNIT_SOFTPLUS).sigmoid()
         if self.heteroscedastic:

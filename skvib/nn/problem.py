@@ -88,7 +88,12 @@ _SHARES_NOTHING = _shares(lambda value: None)
 
 def _kind_of_rows(rows: MemberRows) -> tuple[Any, ...]:
     inputs = rows.inputs.whole if isinstance(rows.inputs, SharedRows) else rows.inputs
-    return isinstance(inputs, Tensor), inputs.dtype, *rows.targets, *rows.shares
+    columns = ((name, column.shape[1:]) for name, column in rows.targets.items())
+    return isinstance(inputs, Tensor), inputs.dtype, *columns, *rows.shares
+
+
+def _kind_of_validation(validation: MemberRows | None) -> tuple[Any, ...] | None:
+    return validation and _kind_of_rows(validation)
 
 
 def _layout(encoder: nn.Module | None) -> tuple[Any, ...] | None:
@@ -117,7 +122,7 @@ class Problem:
     input_square: float = field(default=1.0, metadata=_SHARES_NOTHING)
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
     member: int = field(default=0, metadata=_SHARES_NOTHING)
-    validation: MemberRows | None = field(default=None, metadata=_shares(lambda validation: validation is None))
+    validation: MemberRows | None = field(default=None, metadata=_shares(_kind_of_validation))
     edges: Edges | None = field(default=None, metadata=_shares(lambda edges: edges and (edges[0], edges.low.shape)))
     encoder: nn.Module | None = field(default=None, metadata=_shares(_layout))
     start: State | None = field(default=None, metadata=_shares(lambda start: start and start[-2:]))
