@@ -17,6 +17,7 @@ from skvib.information import (
     InformationPlane,
     LatentInformation,
     MutualInformation,
+    NuisanceInformation,
     calibration_error,
     discrete_limit,
     estimates,
@@ -25,6 +26,7 @@ from skvib.information import (
     information_plane,
     latent_information,
     mutual_information,
+    nuisance_information,
     outlier_scores,
 )
 from skvib.model_selection import (
@@ -51,6 +53,7 @@ __all__ = [
     "LatentInformation",
     "LatentRatesDisplay",
     "MutualInformation",
+    "NuisanceInformation",
     "TrainingCurveDisplay",
     "VIBClassifier",
     "VIBRegressor",
@@ -63,6 +66,7 @@ __all__ = [
     "information_plane",
     "latent_information",
     "mutual_information",
+    "nuisance_information",
     "one_standard_error",
     "outlier_scores",
 ]

@@ -21,6 +21,7 @@ from skvib.holdout import held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.problem import Problem, penalty_of, resolve_device, restandardized
 from skvib.nn.trainer import train
+from skvib.nuisances import groups_of
 from skvib.private import fit_context
 from skvib.reading import inputs_of, read_rows, read_validation, tensors_of
 from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges, told
@@ -57,8 +58,8 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
     """The estimators' common part; use VIBClassifier or VIBRegressor."""
 
     _parameter_constraints = CONSTRAINTS
-    # a validation set needs no request from its user: `Pipeline(transform_input=["X_val"])` does
-    __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True}
+    # a validation set and a nuisance need no request from their user: `Pipeline(transform_input=["X_val"])` does
+    __metadata_request__fit = {"X_val": True, "y_val": True, "sample_weight_val": True, "nuisance": True}
 
     _doc_link_module = "skvib"
     _doc_link_template = "https://skvib.readthedocs.io/en/stable/generated/skvib.{estimator_name}.html"
@@ -88,6 +89,7 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         X_val: MatrixLike | None = None,
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
+        nuisance: ArrayLike | None = None,
     ) -> Self:
         """Fit the network to X and y.
 
@@ -105,6 +107,9 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
             ``Pipeline(..., transform_input=["X_val"])`` with metadata routing enabled.
         sample_weight_val : array-like, default=None
             Weights of the validation rows.
+        nuisance : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            What the code is not to tell, at the weight `invariance`: labels, or floating-point numbers, which are
+            binned at their deciles. Of several columns every combination is a group.
 
         Returns
         -------
@@ -122,32 +127,35 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         if X_val is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val was passed without X_val and y_val.")
         validation = None if X_val is None else (X_val, y_val, sample_weight_val)
-        return self._fit(X, y, sample_weight, validation)
+        return self._fit(X, y, sample_weight, nuisance, validation)
 
-    def _fit(self, X, y, sample_weight, validation=None, incremental=False, classes=None):
+    def _fit(self, X, y, sample_weight, nuisance=None, validation=None, incremental=False, classes=None):
         """Train a working copy; self takes its state only when all went well."""
         monitor = None if incremental else fit_monitor(self, X, y, sample_weight)
         model = copy.copy(self)
         if monitor is not None:
             monitor.model = model
         self._forget_network()
-        model._train(X, y, sample_weight, validation, incremental, classes, monitor)
+        model._train((X, y, sample_weight, nuisance), validation, incremental, classes, monitor)
         if monitor is not None:
             monitor.end_fit()
         self.__dict__ = vars(model)
         return self
 
-    def _train(self, X, y, sample_weight, validation, incremental, classes, monitor):
-        device, given = resolve_device(self.device), (X, y, sample_weight)
+    def _train(self, given, validation, incremental, classes, monitor):
+        device = resolve_device(self.device)
         continues = self._is_trained and (incremental or self.warm_start)
         self._members = [copy.copy(one) for one in self._members]
-        X, y, weights, known = read_rows(self, X, y, sample_weight, reset=not continues, warn=True)
+        *given_rows, nuisance = given
+        X, y, weights, known = read_rows(self, *given_rows, reset=not continues, warn=True)
+        groups = groups_of(nuisance, len(y), self.invariance)
         self._learn_target(y, classes, continues, incremental)
-        collapsed = self._collapsed(X, y, weights, known)
+        collapsed = self._collapsed(X, y, weights, known, groups)
         rows, parts = self._split(*collapsed, asks=validation is None and not incremental)
         self._trust = 0.0
         self._learn(rows, continues, incremental)
-        if not incremental and rows.known is not None and self._architecture.get("guesses"):
+        is_guessed = rows.own_guessable & ~rows.own_known & bool(self._architecture.get("guesses"))
+        if not incremental and is_guessed.any():
             self._trust = trust_in_guesses(self, rows.labelled(), device)
             if self.early_stopping == "auto" and needs_no_judge(self, collapsed[0]):
                 rows, parts = self._split(*collapsed, asks=False)
@@ -161,8 +169,10 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         members = self._new_members(continues)
         problems = self._problems(members, parts, continues, monitor)
         trainings = self._trained(problems, settings)
-        if self._trust and is_less_than_trusted(self, trainings, rows):
-            return self._train(*rows_with_target(*given, self.missing_label), validation, incremental, classes, None)
+        if self._trust and not self.invariance and is_less_than_trusted(self, trainings, rows):
+            X, y, *others = given
+            given = rows_with_target(X, y, self.missing_label, *others)
+            return self._train(given, validation, incremental, classes, None)
         self._take(members, trainings, problems[0], keeps_state=incremental or self.warm_start, continues=continues)
         rows = rows.labelled()
         entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)
@@ -180,7 +190,7 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
     def _set_target(self, target):
         vars(self).update(target.attributes())
 
-    def _collapsed(self, X, y, weights, known):
+    def _collapsed(self, X, y, weights, known, groups):
         """The distinct rows; for each of them the first with the same x, and the factor of its class."""
         target = self._target
         targets, factors = target.encode(y), np.ones(len(weights))
@@ -188,8 +198,8 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         if known is not None:
             targets[~known] = 0
         factors[labelled] = target.factors(getattr(self, "class_weight", None), targets[labelled], weights[labelled])
-        distinct, weights, twins = collapse(X, told(targets, known), weights * (factors > 0))
-        rows = WeightedRows(X, targets, distinct, weights, known)
+        distinct, weights, twins = collapse(X, told(targets, known, groups), weights * (factors > 0))
+        rows = WeightedRows(X, targets, distinct, weights, known, groups)
         if not rows.own_known.any():
             raise ValueError("No row has a positive weight: check sample_weight and class_weight.")
         return rows, twins, factors[distinct]
@@ -261,7 +271,7 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
             self._n_seen, self._weight_seen, self._pieces = 0, 0.0, np.zeros(0, dtype=np.uint64)
             self._unlabelled_seen, self._is_stream = 0.0, incremental
         if incremental and len(rows) > 1:
-            piece = fingerprint(rows.X, told(rows.targets, rows.known), rows.rows, rows.weights)
+            piece = fingerprint(rows.X, told(rows.targets, rows.known, rows.groups), rows.rows, rows.weights)
             if piece in self._pieces:
                 return
             self._pieces = np.append(self._pieces[1 - N_PIECES :], piece)
@@ -321,6 +331,7 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
                 n_steps=n_steps[k],
                 penalty=self._penalty(),
                 input_square=self._input_square,
+                invariance=0.0 if rows.groups is None else float(self.invariance),
                 any_seed=self.random_state is None,
                 member=k,
                 validation=held_out and tensors(held_out, np.mean(held_out.weights)),

@@ -12,8 +12,8 @@ from sklearn.base import ClassifierMixin
 from torch import nn
 
 from skvib.base import BaseVIB
+from skvib.containers import plain_targets
 from skvib.private import StrOptions, fit_context
-from skvib.rows import plain_targets
 from skvib.targets import Indicators, Labels, learned_classes
 from skvib.typing import MatrixLike
 from skvib.unlabelled import refuse_missing, rows_with_target
@@ -63,6 +63,11 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         How much this weighs is told by five folds of the labelled rows: t is the share of H(Y) that networks of four
         find out about the fifth. As n in `alpha` a row without a label counts t^5 of one. If the labels are learned
         less well than that, the fit is that of the labelled rows alone, and warns. In a stream nothing is guessed.
+    invariance : float, default=0.0
+        Price of a nat that the code tells of the `nuisance` given to `fit`, such as a sensitive attribute, a scanner or
+        a domain: the loss includes `invariance` times I(Z;S), by the mixtures of the posteriors in a batch (after
+        Nguyen et al. 2022, KL Guided Domain Adaptation). Latent dimensions of little rate that predictions can spare
+        are then the same for all rows, since their means could tell what draws do not.
     n_estimators : int, default=1
         Networks, each with a seed and held-out rows of its own, trained together and stored in `estimators_`. Their
         predictions are averaged; their codes lie side by side, `n_estimators` times `latent_dim` numbers.
@@ -208,6 +213,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         encoder: Literal["conv"] | nn.Module | Callable[[], nn.Module] | None = None,
         class_weight: dict | Literal["balanced"] | None = None,
         missing_label: float | str | None = None,
+        invariance: float = 0.0,
         n_estimators: int = 1,
         n_train_draws: int = 2,
         n_predict_draws: int = 16,
@@ -240,6 +246,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         self.encoder = encoder
         self.class_weight = class_weight
         self.missing_label = missing_label
+        self.invariance = invariance
         self.n_estimators = n_estimators
         self.n_train_draws = n_train_draws
         self.n_predict_draws = n_predict_draws
@@ -264,7 +271,13 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
 
     @fit_context
     def partial_fit(
-        self, X: MatrixLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        *,
+        nuisance: ArrayLike | None = None,
     ) -> Self:
         """Train for one epoch on these rows, at a constant learning rate, without an average.
 
@@ -281,6 +294,8 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
             All labels there will ever be; required at the first call.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows.
+        nuisance : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+            What the code is not to tell, as for `fit`.
 
         Returns
         -------
@@ -303,7 +318,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         if classes is None and not self._is_trained:
             raise ValueError("classes must be passed on the first call to partial_fit.")
         refuse_missing(classes, self.missing_label)
-        return self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        return self._fit(X, y, sample_weight, nuisance, incremental=True, classes=classes)
 
     def _learned_target(self, y, classes):
         return learned_classes(y, classes)
@@ -413,7 +428,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         score : float
             A share of the weight.
         """
-        return super().score(*rows_with_target(X, plain_targets(y), sample_weight, self.missing_label))
+        return super().score(*rows_with_target(X, plain_targets(y), self.missing_label, sample_weight))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

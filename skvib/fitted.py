@@ -38,6 +38,7 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     # what the oldest stored models do not have
     n_bins, n_estimators, latent_prior, rate_function = 0, 1, "normal", "linear"
     missing_label: Any = None
+    invariance = 0.0
     categorical_features: Any = "from_dtype"
     _input_square = 1.0
     _columns: dict | None = None

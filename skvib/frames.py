@@ -6,7 +6,7 @@ from numbers import Integral, Number
 import numpy as np
 from scipy import sparse
 
-from skvib.rows import column_names
+from skvib.containers import column_names
 
 N_TELLING = 5  # values that are all unknown, of a type that is known, are no chance
 MANY = 255  # values of a column of categories; of more most should occur again

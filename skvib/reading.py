@@ -10,6 +10,7 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import column_or_1d, validate_data
 
 from skvib.checks import check_total, checked_targets
+from skvib.containers import column_names, plain_targets, rows_of
 from skvib.frames import (
     categorical_columns,
     check_categories,
@@ -22,9 +23,9 @@ from skvib.frames import (
     warn_of_unknown,
 )
 from skvib.nn.layers import SharedRows, SparseRows
-from skvib.nn.rows import GUESSED, TARGET, Rows
+from skvib.nn.rows import GUESSED, NUISANCE, TARGET, Rows
 from skvib.private import check_sample_weight
-from skvib.rows import WeightedRows, canonical, column_names, plain_targets, rows_of, standardized
+from skvib.rows import WeightedRows, canonical, standardized
 from skvib.unlabelled import filled, gaps_in, has_target, marked
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
@@ -202,8 +203,11 @@ def tensors_of(rows, inputs, target, mean_weight, guess):
     if not rows.own_known.all():
         known = torch.from_numpy(rows.own_known)
         shares[TARGET] = weights * known * (weights.sum() / weights[known].sum())
-        shares[GUESSED] = guess * weights
-    return Rows(inputs, weights, {TARGET: targets}, shares)
+        shares[GUESSED] = guess * weights * torch.from_numpy(rows.own_guessable)
+    columns = {TARGET: targets}
+    if rows.groups is not None:
+        columns[NUISANCE] = torch.from_numpy(rows.groups[rows.rows])
+    return Rows(inputs, weights, columns, shares)
 
 
 def standardized_inputs(X, rows, mean, scale):

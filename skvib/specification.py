@@ -40,6 +40,7 @@ CONSTRAINTS = {
     "decoder_hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
     "encoder": [StrOptions({"conv"}), callable, None],
     "missing_label": [str, Real, None],
+    "invariance": [Interval(Real, 0, LARGEST, closed="both")],
     "n_estimators": [Interval(Integral, 1, MAX_ESTIMATORS, closed="both")],
     "n_train_draws": [Interval(Integral, 1, MAX_DRAWS, closed="both")],
     "n_predict_draws": [Interval(Integral, 0, MAX_DRAWS, closed="both")],

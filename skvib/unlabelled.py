@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import check_array
 
-from skvib.rows import is_gap, rows_of, take, targets_array
+from skvib.containers import is_gap, rows_of, take, targets_array
 
 
 def gaps_in(y, missing_label):
@@ -71,14 +71,14 @@ def checked_outputs(y, missing_label, are_numbers):
     return marked(check_array(targets_array(filled(y, gaps)), dtype=None, ensure_2d=False), gaps, are_numbers)
 
 
-def rows_with_target(X, y, weights, missing_label):
-    """X, y and weights (or None) of the rows that have a target."""
+def rows_with_target(X, y, missing_label, *others):
+    """X, y and others (each may be None) of the rows that have a target."""
     known = has_target(y, missing_label)
     if known is None:
-        return X, y, weights
+        return X, y, *others
     kept = np.flatnonzero(known)
-    weights = None if weights is None else np.asarray(weights)[kept]
-    return take(rows_of(X), kept), known_targets(y, known), weights
+    others = (None if other is None else take(rows_of(other), kept) for other in others)
+    return take(rows_of(X), kept), known_targets(y, known), *others
 
 
 def known_targets(y, known):

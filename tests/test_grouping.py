@@ -57,6 +57,7 @@ OTHER_PROBLEMS = {
     "n_steps": 3,
     "penalty": 0.5,
     "input_square": 0.1,
+    "invariance": 1.0,
     "any_seed": True,
     "member": 1,
     "validation": make_rows(3),

@@ -29,11 +29,14 @@ def make_network(
     decoder=(5,),
     edges=None,
     prior="normal",
+    invariances=None,
 ):
     n_ramps = edges[0].low.numel() if edges else 0
     n_components = 0 if prior == "normal" else N_OUTPUTS
     architecture = kind(N_FEATURES, hidden, decoder, activation, likelihood, N_OUTPUTS, n_ramps, prior, n_components)
-    network = VIBNetwork(architecture, latent_dims, encoders, row_values=row_values, edges=edges).double()
+    network = VIBNetwork(
+        architecture, latent_dims, encoders, row_values=row_values, edges=edges, invariances=invariances
+    ).double()
     weights = WeightMatrix(network)
     generator = torch.Generator().manual_seed(0)
     weights.values.normal_(0.0, 0.5, generator=generator)

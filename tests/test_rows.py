@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
-from skvib.rows import (
-    Moments,
-    WeightedRows,
-    change,
-    collapse,
-    fingerprint,
-    targets_array,
-    weighted_moments,
-    with_columns_of,
-)
+from skvib.containers import targets_array, with_columns_of
+from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, weighted_moments
 
 tables = arrays(np.float64, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.integers(-2, 2).map(float))
 

@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
+from skvib.containers import targets_array
 from skvib.displays.style import CLASS_STYLES, ORANGE, axes_of
 from skvib.information.by_dimension import ACTIVE_NATS, LatentInformation, latent_information
 from skvib.information.estimates import NATS_IN
-from skvib.rows import targets_array
 from skvib.typing import MatrixLike, Unit
 from skvib.wrapped import unwrapped
 

@@ -6,6 +6,7 @@ from skvib.information.discrete import discrete_limit
 from skvib.information.estimates import Estimate
 from skvib.information.gaussian import gaussian_limit
 from skvib.information.mutual import MutualInformation, mutual_information
+from skvib.information.nuisance import NuisanceInformation, nuisance_information
 from skvib.information.plane import InformationPlane, information_plane
 from skvib.information.uncertainty import calibration_error, outlier_scores
 
@@ -15,6 +16,7 @@ __all__ = [
     "InformationPlane",
     "LatentInformation",
     "MutualInformation",
+    "NuisanceInformation",
     "calibration_error",
     "discrete_limit",
     "feature_information",
@@ -22,5 +24,6 @@ __all__ = [
     "information_plane",
     "latent_information",
     "mutual_information",
+    "nuisance_information",
     "outlier_scores",
 ]

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
+from skvib.containers import column_names, with_columns_of
 from skvib.information.bounds import fall, log_density
 from skvib.information.estimates import Estimate, check_options, columns_of, frame_of
 from skvib.information.sample import Sample
-from skvib.rows import column_names, with_columns_of
 from skvib.typing import MatrixLike, Unit
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ import copy
 import numpy as np
 from sklearn.utils import check_consistent_length, check_random_state
 
+from skvib.containers import rows_of, take, targets_array
 from skvib.information.estimates import Estimate, shares_of
-from skvib.rows import rows_of, take, targets_array
 from skvib.unlabelled import rows_with_target
 from skvib.wrapped import unwrapped
 
@@ -16,11 +16,12 @@ CHUNK_ROWS = 2**14
 class Sample:
     """Rows of positive weight, the estimator that encodes them, and the generator of all draws."""
 
-    def __init__(self, estimator, X, y, sample_weight, random_state):
+    def __init__(self, estimator, X, y, sample_weight, random_state, is_target=True):
         self.prepare, self.vib = unwrapped(estimator)
         if y is not None:
             check_consistent_length(X, y, sample_weight)
-            X, y, sample_weight = rows_with_target(X, y, sample_weight, getattr(self.vib, "missing_label", None))
+            if is_target:
+                X, y, sample_weight = rows_with_target(X, y, getattr(self.vib, "missing_label", None), sample_weight)
             y = targets_array(y)
         X = rows_of(X)
         check_consistent_length(X, y, sample_weight)

@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from skvib.base import BaseVIB
+from skvib.containers import rows_of, take, targets_array
 from skvib.information.estimates import best_and_compressed, values_and_errors, weighted_mean
 from skvib.information.mutual import target_information
 from skvib.model_selection.variants import OverBetas, training_at
@@ -21,7 +22,6 @@ from skvib.monitor import warn_of_training
 from skvib.nn.problem import METHODS
 from skvib.nn.rows import TARGET
 from skvib.nn.trainer import fit_at
-from skvib.rows import rows_of, take, targets_array
 from skvib.typing import MatrixLike
 from skvib.unlabelled import rows_with_target
 from skvib.wrapped import unwrapped
@@ -45,6 +45,7 @@ def beta_path(
     X_val: MatrixLike | None = None,
     y_val: ArrayLike | None = None,
     sample_weight_val: ArrayLike | None = None,
+    nuisance: ArrayLike | None = None,
 ) -> BetaPath:
     """Fit an estimator at every beta of a range, in one training.
 
@@ -69,6 +70,8 @@ def beta_path(
     X_val, y_val, sample_weight_val : array-like, default=None
         Validation rows, for information and scores out of sample. Unless the estimator has `early_stopping=False` each
         beta keeps the weights of the epoch where their loss was lowest, and training stops when none falls any more.
+    nuisance : array-like of shape (n_samples,) or (n_samples, n_columns), default=None
+        What the codes are not to tell, as for `fit`; with ``method="exact"``.
 
     Returns
     -------
@@ -117,10 +120,10 @@ def beta_path(
     inputs_val = None if X_val is None else prepare(X_val)
     validation = {"X_val": inputs_val, "y_val": y_val, "sample_weight_val": sample_weight_val}
     with OverBetas(betas, method) as trained:
-        vib.fit(inputs, targets, sample_weight, **validation)
+        vib.fit(inputs, targets, sample_weight, **validation, nuisance=nuisance)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
-    rows = rows_with_target(*rows, vib.missing_label)
+    rows = rows_with_target(*rows[:2], vib.missing_label, *rows[2:])
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 

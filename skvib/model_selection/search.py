@@ -28,13 +28,13 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from skvib.base import BaseVIB
+from skvib.containers import plain_targets, rows_of, take, targets_array
 from skvib.model_selection.choice import log_likelihood_score, one_standard_error
 from skvib.model_selection.together import fit_together
 from skvib.monitor import is_little, silent_codes_allowed
 from skvib.nn.network import check_amortized
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
-from skvib.rows import plain_targets, rows_of, take, targets_array
 from skvib.typing import MatrixLike, Method
 from skvib.unlabelled import checked_outputs, has_target, known_targets, rows_with_target
 from skvib.wrapped import at_the_end_of, prediction_steps
@@ -359,7 +359,7 @@ class BetaSearchCV(GridSearchCV):
         """
         _, last = at_the_end_of(self.best_estimator_)
         weights = params.pop("sample_weight", None)
-        X, y, weights = rows_with_target(X, plain_targets(y), weights, getattr(last, "missing_label", None))
+        X, y, weights = rows_with_target(X, plain_targets(y), getattr(last, "missing_label", None), weights)
         return super().score(X, y, **params if weights is None else {**params, "sample_weight": weights})
 
     @_chosen_has("predict")

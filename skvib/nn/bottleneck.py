@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skvib.nn.layers import InputGradient, Inputs, MakeLinear
+from skvib.nn.layers import InputGradient, Inputs, MakeLinear, inverse_softplus
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Diagonal
@@ -59,6 +59,15 @@ class Bottleneck(Part):
         if self.used is not None:
             grad = grad * self.used.repeat(1, 1, 2)
         return self.linear.backward(of_linear, grad, input_gradient)
+
+    @torch.no_grad()
+    def silence(self, is_silent: Tensor, means: Diagonal) -> None:
+        """Give every row the same posterior, (M, latent_dim), in these dimensions."""
+        weight, (mu, sigma) = self.linear.weight, means
+        raw = inverse_softplus((sigma - SIGMA_FLOOR).clamp_min(SIGMA_FLOOR))
+        both = is_silent.repeat(1, 2).unsqueeze(1)
+        weight.copy_(torch.where(both, 0.0, weight))
+        self.linear.bias.copy_(torch.where(both, torch.cat([mu, raw], -1).unsqueeze(1), self.linear.bias))
 
     @torch.no_grad()
     def initialize(self, network: int, generator: torch.Generator) -> None:

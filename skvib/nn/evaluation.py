@@ -12,7 +12,7 @@ from skvib.nn.batches import Pool, pad, stacked
 from skvib.nn.heads import repeat_rows
 from skvib.nn.network import VIBNetwork, quasi_normal
 from skvib.nn.operations import TORCH
-from skvib.nn.posteriors import Code
+from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.problem import Problem, Settings
 from skvib.nn.rows import TARGET
 
@@ -47,6 +47,15 @@ class Evaluation:
             total = total + (weight * network.log_likelihood(rows.inputs, rows.targets[TARGET], self.points)).sum(1)
             weights = weights + weight.sum(1)
         return total / weights
+
+    def mean_posterior(self, network: VIBNetwork) -> Diagonal:
+        """Weighted means over training rows of its parameters, each (M, latent_dim)."""
+        mu = sigma = weights = self.points.new_zeros(())
+        for rows, _ in self.training.chunks(self.n_evaluated):
+            posterior, weight = network(rows.inputs), rows.weights.unsqueeze(-1)
+            mu, sigma = mu + (weight * posterior.mu).sum(1), sigma + (weight * posterior.sigma).sum(1)
+            weights = weights + weight.sum(1)
+        return Diagonal(mu / weights, sigma / weights)
 
     def distortions_and_rates(
         self, network: VIBNetwork, generators: Sequence[torch.Generator]

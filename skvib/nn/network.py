@@ -17,8 +17,9 @@ from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.heads import Decoder, GuessingHead, Head
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
+from skvib.nn.nuisances import NuisanceInformation
 from skvib.nn.operations import TORCH, Array, Operations
-from skvib.nn.parts import NamedParts, Parameter, Part
+from skvib.nn.parts import NamedParts, Parameter, Part, Parts
 from skvib.nn.posteriors import Diagonal
 from skvib.nn.prices import RATE_FUNCTIONS, Conditional, Price
 from skvib.nn.priors import PRIORS, Prior, StandardNormal
@@ -71,9 +72,10 @@ class Architecture:
 
 def check_amortized(chosen: Mapping[str, Any]) -> None:
     """Raise if one network cannot serve all betas, for parameters by name."""
-    for name, default in (("latent_prior", "normal"), ("rate_function", "linear")):
+    for name, default in (("latent_prior", "normal"), ("rate_function", "linear"), ("invariance", 0.0)):
         if (value := chosen.get(name, default)) != default:
-            raise ValueError(f'{name}="{value}" needs method="exact", which trains a network for each beta.')
+            shown = f'"{value}"' if isinstance(value, str) else f"{value:g}"
+            raise ValueError(f'{name}={shown} needs method="exact", which trains a network for each beta.')
 
 
 class VIBNetwork(Part):
@@ -97,6 +99,7 @@ class VIBNetwork(Part):
         product_dtype: torch.dtype | None = None,
         row_values: ConditionedOnBeta | None = None,
         edges: Sequence[Edges] | None = None,
+        invariances: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         a, n_networks = architecture, len(latent_dims)
@@ -108,10 +111,11 @@ class VIBNetwork(Part):
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
         self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
         self.prior, self.price = a.prior(latent_dims), a.price()
+        self.further: Parts[NuisanceInformation] = Parts([NuisanceInformation(invariances)] if invariances else [])
         if len(set(self.terms)) < len(self.terms):
             raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
         if row_values is not None:
-            check_amortized(vars(a))
+            check_amortized(vars(a) | {"invariance": max(invariances or [0.0])})
         self.n_networks, self._n_components = n_networks, a.n_components
         self.row_values = row_values
         self._dense_width = max(*sizes, 2 * max(latent_dims))
@@ -122,8 +126,11 @@ class VIBNetwork(Part):
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """The names of those of its loss: what its heads say, and what its prior does, of which the first is paid."""
-        return *(head.term for head in self.heads.values()), *self.prior.terms
+        """The names of those of its loss: what its heads say, what its prior does, of which the first is paid, and
+        further ones.
+        """
+        further = (name for part in self.further for name in part.terms)
+        return *(head.term for head in self.heads.values()), *self.prior.terms, *further
 
     @property
     def head(self) -> Head:

@@ -106,7 +106,8 @@ class Problem:
 
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
-    coefficients, of the first layer times `input_square`: small inputs need large ones to say as much. Its fits are
+    coefficients, of the first layer times `input_square`: small inputs need large ones to say as much. It includes
+    `invariance` times what the code tells of the rows' nuisance. Its fits are
     evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says that the seed was chosen by
     nobody, `member` which network of an ensemble it is.
 
@@ -120,6 +121,7 @@ class Problem:
     n_steps: int
     penalty: float = field(default=0.0, metadata=_SHARES_NOTHING)
     input_square: float = field(default=1.0, metadata=_SHARES_NOTHING)
+    invariance: float = field(default=0.0, metadata=_shares(bool))
     any_seed: bool = field(default=False, metadata=_SHARES_NOTHING)
     member: int = field(default=0, metadata=_SHARES_NOTHING)
     validation: MemberRows | None = field(default=None, metadata=_shares(_kind_of_validation))

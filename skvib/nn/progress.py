@@ -69,10 +69,19 @@ class Progress:
     """
 
     def __init__(
-        self, betas: tuple[float, ...], terms: Sequence[str], n_heads: int, price: Price, start: Checkpoint
+        self,
+        betas: tuple[float, ...],
+        terms: Sequence[str],
+        n_heads: int,
+        price: Price,
+        start: Checkpoint,
+        further: dict[str, float] | None = None,
     ) -> None:
-        """`terms` are the names of what `n_heads` heads say, of the rate that is paid, and of others."""
-        self.betas, self.terms, self.price = betas, terms, price
+        """`terms` are the names of what `n_heads` heads say, of the rate that is paid, and of others.
+
+        Of these, `further` ones have a weight in the loss.
+        """
+        self.betas, self.terms, self.price, self.further = betas, terms, price, further or {}
         self.heads, self.paid = terms[:n_heads], terms[n_heads]
         self.histories: list[History] = [{name: [] for name in ("loss", *terms)} for _ in betas]
         self.best = self.second_best = start
@@ -96,13 +105,16 @@ class Progress:
             for history, mean in zip(self.histories, of_beta, strict=True):
                 history[name].append(mean)
         for beta, history in zip(self.betas, self.histories, strict=True):
-            distortion = sum(history[name][-1] for name in self.heads)
-            history["loss"].append(self.price.loss(beta, distortion, history[self.paid][-1]))
+            history["loss"].append(self._loss(beta, sum(history[name][-1] for name in self.heads), history))
         if likelihoods is None and VALIDATION in self.histories[0]:
             likelihoods = [history[VALIDATION][-1] for history in self.histories]
         if likelihoods is not None:
             for history, likelihood in zip(self.histories, likelihoods, strict=True):
                 history.setdefault(VALIDATION, []).append(likelihood)
+
+    def _loss(self, beta: float, distortion: float, history: History) -> float:
+        further = sum(weight * history[name][-1] for name, weight in self.further.items())
+        return self.price.loss(beta, distortion, history[self.paid][-1]) + further
 
     @property
     def loss(self) -> float:
@@ -111,12 +123,13 @@ class Progress:
 
     @property
     def validation_score(self) -> float:
-        """Log-likelihood of the validation rows, less the price of the training rows' rate, after the last epoch.
+        """Log-likelihood of the validation rows, less the price of the training rows' rate and what else they pay.
 
         Likelihood alone would choose a code that is not yet paid; the rate of a validation row has no bound.
         """
-        priced = zip(self.betas, self.histories, strict=True)
-        return -fmean(self.price.loss(beta, -h[VALIDATION][-1], h[self.paid][-1]) for beta, h in priced)
+        return -fmean(
+            self._loss(beta, -h[VALIDATION][-1], h) for beta, h in zip(self.betas, self.histories, strict=True)
+        )
 
     @property
     def has_diverged(self) -> bool:

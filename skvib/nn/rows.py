@@ -12,6 +12,7 @@ from skvib.nn.layers import Inputs, SharedRows, SparseRows
 
 X = TypeVar("X", bound=Any)
 TARGET = "y"  # the column that an estimator predicts, and the head that describes it
+NUISANCE = "nuisance"  # the column of what a code is not to tell
 GUESSED = "guessed"  # the share of rows in the loss of guessing what some of them lack
 
 
@@ -31,14 +32,14 @@ class Rows(NamedTuple, Generic[X]):
         """The weights of the rows in a head."""
         return self.shares.get(head, self.weights)
 
-    def term_weights(self, heads: Iterable[str], n_rates: int = 1) -> Tensor:
-        """Their weights in what each head says and in `n_rates` terms of the rate, (T, ..., n).
+    def term_weights(self, heads: Iterable[str], n_others: int = 1) -> Tensor:
+        """Their weights in what each head says and in `n_others` terms, (T, ..., n).
 
         Where all are equal they are (..., n).
         """
         if not self.shares:
             return self.weights
-        return torch.stack([*map(self.share, heads), *[self.weights] * n_rates])
+        return torch.stack([*map(self.share, heads), *[self.weights] * n_others])
 
     def map(self, function: Callable[[Any], Any]) -> Rows[X]:
         """A function of each of its parts."""

@@ -44,8 +44,9 @@ class Stack:
         first = self.problems[0]
         encoders = [problem.encoder for problem in self.problems if problem.encoder is not None] or None
         edges = [problem.edges for problem in self.problems if problem.edges is not None]
+        invariances = [problem.invariance for problem in self.problems if problem.invariance] or None
         network = VIBNetwork(
-            settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values, edges
+            settings.architecture, self.latent_dims, encoders, settings.product_dtype, row_values, edges, invariances
         )
         return network.to(settings.device, first.rows.inputs.dtype)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from skvib.nn.batches import Batches, Pool
 from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
+from skvib.nn.network import VIBNetwork
 from skvib.nn.objective import loss_terms
 from skvib.nn.optimizer import Optimizer
 from skvib.nn.posteriors import Diagonal
@@ -23,6 +24,7 @@ from skvib.nn.stack import Stack
 from skvib.nn.stopping import stopping_of
 
 N_STARTS = 1024  # rows of whose codes the prior's components begin
+SPARED_NATS, SPARED_LOSS = (0.01, 0.02, 0.05, 0.1), 0.002  # of a latent dimension at most; nats
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 
 
@@ -107,7 +109,8 @@ class _Run:
     def _at_the_start(self, m: int) -> Progress:
         stack, network = self.stack, self.stack.network
         start = stack.checkpoint(stack.weights.values, m, 0)
-        return Progress(self.problems[m].betas, network.terms, len(network.heads), network.price, start)
+        further = {name: float(part.weights[m]) for part in network.further for name in part.terms}
+        return Progress(self.problems[m].betas, network.terms, len(network.heads), network.price, start, further)
 
     def train_epoch(self, epoch: int) -> None:
         stack, network, clock = self.stack, self.stack.network, self.clock
@@ -117,7 +120,8 @@ class _Run:
         for step, (batch, beta) in enumerate(batches, epoch * clock.n_steps):
             network.set_progress(clock.eased(step))
             terms = loss_terms(network, batch, beta)
-            recorded.append((terms, batch.rows.term_weights(network.heads, len(network.prior.terms)), beta))
+            n_others = len(network.terms) - len(network.heads)
+            recorded.append((terms, batch.rows.term_weights(network.heads, n_others), beta))
             self.optimizer.update(clock.learning_rate(step), step)
         is_validated = self.evaluation.validation is not None and clock.is_due(epoch, stack.betas.n_epochs_apart)
         self._record(recorded, is_validated)
@@ -145,6 +149,7 @@ class _Run:
         network, weighed = self.stack.network, weights * terms
         n_heads = len(network.heads)
         losses = network.price.loss(drawn, weighed[:n_heads].sum(0), weighed[n_heads])
+        losses = losses + sum(part.weights * weighed[network.terms.index(part.terms[0])] for part in network.further)
         first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
         for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
             progress.first_loss = loss
@@ -247,12 +252,39 @@ class _Run:
             raise self.progress[0].failure
         for m, progress in enumerate(self.progress):
             self.stack.restore(m, progress.best)
+        if len(self.stack.network.further):
+            self._silence()
         is_trusted = torch.tensor([p.reason != "diverged" for p in self.progress], device=self.settings.device)
         fits = [self._fits(k, is_trusted) for k in range(len(self.problems[0].betas))]
         return [
             self._training(progress, of_network) if progress.failure is None else progress.failure
             for progress, of_network in zip(self.progress, zip(*fits, strict=True), strict=True)
         ]
+
+    @torch.no_grad()
+    def _silence(self) -> None:
+        """Take out of the codes what is not worth its price: its means, which have no noise, may tell a nuisance.
+
+        That is as many as possible of the latent dimensions that carry least.
+        """
+        stack, network = self.stack, self.stack.network
+        values, means = stack.weights.values, self.evaluation.mean_posterior(network)
+        weights, settled = values.clone(), values.clone()
+        before, latent_rates = self._paid(network)
+        for nats in SPARED_NATS:
+            network.bottleneck.silence(latent_rates <= nats, means)
+            is_spared = self._paid(network)[0] <= before + SPARED_LOSS
+            settled = torch.where(is_spared.unsqueeze(1), values, settled)
+            values.copy_(weights)
+        values.copy_(settled)
+
+    def _paid(self, network: VIBNetwork) -> tuple[Tensor, Tensor]:
+        """What distortion and rate come to on the training rows, (M,), and the rates by latent dimension."""
+        distortions, rates, latent_rates = self.evaluation.distortions_and_rates(network, self.stack.seed(0))
+        distortion = torch.stack(list(distortions.values())).sum(0)
+        return network.price.loss(
+            self.stack.betas.values[:, 0], distortion, rates[network.prior.terms[0]]
+        ), latent_rates
 
     def _training(self, progress: Progress, fits: tuple[Fit, ...]) -> Training:
         assert progress.state is not None  # it is closed
