@@ -21,7 +21,7 @@ from skvib.holdout import held_out_of
 from skvib.monitor import CallbackSupportMixin, fit_monitor, warn_of_training, with_callbacks
 from skvib.nn.problem import Problem, penalty_of, resolve_device, restandardized
 from skvib.nn.trainer import train
-from skvib.nuisances import groups_of
+from skvib.nuisances import asked_groups, warn_of_small_groups
 from skvib.private import fit_context
 from skvib.reading import inputs_of, read_rows, read_validation, tensors_of
 from skvib.rows import Moments, WeightedRows, change, collapse, fingerprint, ramp_edges, told
@@ -148,14 +148,14 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         self._members = [copy.copy(one) for one in self._members]
         *given_rows, nuisance = given
         X, y, weights, known = read_rows(self, *given_rows, reset=not continues, warn=True)
-        groups = groups_of(nuisance, len(y), self.invariance)
+        groups = asked_groups(nuisance, weights, self.invariance)
         self._learn_target(y, classes, continues, incremental)
         collapsed = self._collapsed(X, y, weights, known, groups)
         rows, parts = self._split(*collapsed, asks=validation is None and not incremental)
         self._trust = 0.0
         self._learn(rows, continues, incremental)
-        is_guessed = rows.own_guessable & ~rows.own_known & bool(self._architecture.get("guesses"))
-        if not incremental and is_guessed.any():
+        can_guess = self._architecture.get("guesses") and (rows.own_guessable & ~rows.own_known).any()
+        if can_guess and not incremental:
             self._trust = trust_in_guesses(self, rows.labelled(), device)
             if self.early_stopping == "auto" and needs_no_judge(self, collapsed[0]):
                 rows, parts = self._split(*collapsed, asks=False)
@@ -164,14 +164,17 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
             held_out = read_validation(self, *validation)
             warn_of_raw_validation(rows, held_out)
             parts = [(training, held_out) for training, _ in parts]
+        if groups is not None and not incremental:
+            warn_of_small_groups(groups, weights, len(rows) / n_steps_of(self, len(rows)))
         settings = self._settings(device, rows, parts[0][1], incremental)
         self._stops_on_validation = settings.stop_on == "validation"
         members = self._new_members(continues)
         problems = self._problems(members, parts, continues, monitor)
         trainings = self._trained(problems, settings)
-        if self._trust and not self.invariance and is_less_than_trusted(self, trainings, rows):
-            X, y, *others = given
-            given = rows_with_target(X, y, self.missing_label, *others)
+        # a code that leaves something out may rightly tell less of the labels
+        if self._trust and groups is None and is_less_than_trusted(self, trainings, rows):
+            X, y, weights, nuisance = given
+            given = *rows_with_target(X, y, self.missing_label, weights), nuisance
             return self._train(given, validation, incremental, classes, None)
         self._take(members, trainings, problems[0], keeps_state=incremental or self.warm_start, continues=continues)
         rows = rows.labelled()

@@ -27,7 +27,7 @@ def trust_in_guesses(estimator, labelled, device):
     if len(splits) < 2 or not entropy:
         return 0.0
     parts = [tuple(rows.at(part, rows.weights[part]) for part in split) for split in splits]
-    settings = replace(estimator._settings(device, rows, rows, incremental=False), stop_on="validation")
+    settings = replace(estimator._settings(device, rows, rows, incremental=False), stop_on="validation", silences=False)
     problems = estimator._problems([estimator] * len(parts), parts, False, None)
     # at one beta, whatever the estimator's: fits that differ in beta alone trust alike
     trainings = estimator._trained([replace(problem, betas=(BETA,)) for problem in problems], settings)

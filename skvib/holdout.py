@@ -54,7 +54,10 @@ def held_out_weights(weights, twins, classes, fraction, seed):
 
 
 def held_out_of(rows, twins, target, fraction, seed):
-    """The same of WeightedRows with their Target, of which those without a target always train."""
+    """The same of WeightedRows with their Target, of which those without a target always train.
+
+    None, too, if the others would not be enough to learn the target from.
+    """
     known = rows.own_known
     strata = target.strata(rows.own_targets[known])
     held_out = held_out_weights(rows.weights[known], twins[known], strata, fraction, seed)
@@ -62,7 +65,8 @@ def held_out_of(rows, twins, target, fraction, seed):
         return None
     of_all = np.zeros(len(rows))
     of_all[known] = held_out
-    return of_all
+    is_enough = target.is_learned_by(rows.own_targets[known & (rows.weights > of_all)])
+    return of_all if is_enough else None
 
 
 def _main_labels(weights, of_x, classes):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
+from sklearn.utils import check_consistent_length
 from torch import nn
 
 from skvib.base import BaseVIB
@@ -311,8 +312,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
     def _target(self):
         mean, scale = getattr(self, "_y_mean", None), getattr(self, "_y_scale", None)
         # the oldest stored models know no deviation
-        filled = getattr(self, "_y_filled", 1.0)
-        return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale, filled)
+        known_share = getattr(self, "_y_known_share", 1.0)
+        return Numbers(self.noise, self._y_shape, mean, getattr(self, "_y_deviation", scale), scale, known_share)
 
     @overload
     def predict(
@@ -367,7 +368,8 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         return self._map_draws(X, summarize, np.float64)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them, each of its own rows.
+        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them, each of
+        its own rows, of which it needs two.
 
         Parameters
         ----------
@@ -386,9 +388,12 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         X, y, sample_weight = rows_with_target(X, y, self.missing_label, sample_weight)
         if gaps_in(y, self.missing_label) is None:
             return super().score(X, y, sample_weight)
-        y, predicted = checked_outputs(y, self.missing_label, are_numbers=True), self.predict(X)
+        check_consistent_length(X, y, sample_weight)
+        predicted = self.predict(X)
+        y = self._target.encode(checked_outputs(y, self.missing_label, are_numbers=True))
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
-        known = [(output, np.flatnonzero(own)) for output, own in enumerate(np.isfinite(y).T) if own.any()]
+        own = (np.isfinite(y) & (weights[:, np.newaxis] > 0)).T
+        known = [(output, np.flatnonzero(rows)) for output, rows in enumerate(own) if rows.sum() > 1]
         return float(np.mean([r2_score(y[k, o], predicted[k, o], sample_weight=weights[k]) for o, k in known]))
 
     def _components(self, xp, likelihood, eta):

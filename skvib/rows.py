@@ -65,7 +65,7 @@ def fingerprint(X, y, rows, weights):
 
 
 def told(targets, known, groups=None):
-    """What is told of each row: its target, of NaN that it is that, whether it is known (None: it is), its group."""
+    """Columns that tell rows of one x apart: targets, which of them are NaN, which are known, and groups, if any."""
     has_value = targets == targets
     parts = (targets,) if has_value.all() else (np.where(has_value, targets, 0.0), has_value)
     parts = (*parts, *(part for part in (known, groups) if part is not None))

@@ -175,7 +175,10 @@ def settings_of(estimator, architecture, device, has_validation):
         stop_on = "validation"
     schedule = estimator.learning_rate
     schedule = SCHEDULES[schedule] if isinstance(schedule, str) else checked_schedule(schedule)
-    return replace(_settings(estimator, architecture, device), schedule=schedule, stop_on=stop_on)
+    # a fit that another continues keeps all of its network
+    silences = estimator.invariance > 0 and not estimator.warm_start
+    settings = _settings(estimator, architecture, device)
+    return replace(settings, schedule=schedule, stop_on=stop_on, silences=silences)
 
 
 def settings_of_a_piece(estimator, architecture, device, n_rows):

@@ -59,6 +59,10 @@ class Target(ABC):
         """The labels that a held-out set has in proportion; None of other targets."""
         return None
 
+    def is_learned_by(self, targets):
+        """Whether these are enough to learn from."""
+        return True
+
     def standardized_by(self, targets, weights):
         """Itself, with a scale learned from these rows."""
         return self
@@ -238,7 +242,7 @@ def _entropy_of(p):
 class Numbers(Target):
     """Numbers, standardised; a row of y has this `shape`. A column that was constant has a deviation of 0.
 
-    NaN is an output that is not known; `filled` is the share of the rows' weight that have each.
+    NaN is an output that is not known; `known_share` is that of the rows' weight that has each.
     """
 
     # a network that knows its targets by heart predicts hardly any noise, and one wrong by that is very wrong
@@ -249,7 +253,7 @@ class Numbers(Target):
     mean: np.ndarray | None = None
     deviation: np.ndarray | None = None
     scale: np.ndarray | None = None
-    filled: np.ndarray | float = 1.0
+    known_share: np.ndarray | float = 1.0
 
     @property
     def n_outputs(self):
@@ -260,7 +264,7 @@ class Numbers(Target):
         if self.scale is None:
             return plain
         moments = {"_y_mean": self.mean, "_y_deviation": self.deviation, "_y_scale": self.scale}
-        return plain | moments | {"_y_filled": self.filled}
+        return plain | moments | {"_y_known_share": self.known_share}
 
     def encode(self, y):
         if y.shape[1:] != self.shape:
@@ -268,19 +272,24 @@ class Numbers(Target):
         return y.astype(np.float64).reshape(-1, self.n_outputs)
 
     def standardized_by(self, targets, weights):
-        moments = _moments_of(targets, weights)
-        if not moments.weight.all():
-            unknown = np.flatnonzero(moments.weight == 0).tolist()
-            raise ValueError(f"No row to train on has the outputs {unknown} of y: leave these columns out.")
-        return self._with(moments, weights.sum())
+        if not self.is_learned_by(targets):
+            unknown = np.flatnonzero(~np.isfinite(targets).any(axis=0)).tolist()
+            raise ValueError(
+                f"No row to train on has the outputs {unknown} of y: leave these columns out, or begin with rows that "
+                "have them."
+            )
+        return self._with(_moments_of(targets, weights), weights.sum())
+
+    def is_learned_by(self, targets):
+        return bool(np.isfinite(targets).any(axis=0).all())
 
     def _with(self, moments, weight):
         parts = {"mean": moments.mean, "deviation": moments.deviation, "scale": moments.scale}
-        return replace(self, **parts, filled=moments.weight / weight)
+        return replace(self, **parts, known_share=moments.weight / weight)
 
     def following(self, targets, weights, weight_before):
         nothing = np.zeros_like(self.scale)
-        before = Moments(self.mean, self.deviation, nothing, weight_before * self.filled, nothing)
+        before = Moments(self.mean, self.deviation, nothing, weight_before * self.known_share, nothing)
         after = before.merged(_moments_of(targets, weights))
         later = self._with(after, weight_before + weights.sum())
         return later, change(before, after, self.scale, later.scale)
@@ -288,7 +297,7 @@ class Numbers(Target):
     def tensor(self, targets, dtype=np.float32):
         """Where some are not known, (n, 2 * n_outputs): the targets, and which are known.
 
-        One that is not known has, in place of its loss, what takes its unit back.
+        In place of one that is not known stands -log(scale), its loss, which is 0 when `units` are added.
         """
         scaled, known = (targets - self.mean) / self.scale, np.isfinite(targets)
         if not known.all():
@@ -296,7 +305,7 @@ class Numbers(Target):
         return torch.from_numpy(scaled.astype(dtype))
 
     def strata(self, targets):
-        """The output of a row that fewest rows have; None where all have all."""
+        """Of the outputs that a row has, the one that fewest rows have; None where all rows have all."""
         known = np.isfinite(targets)
         return None if known.all() else np.argmin(np.where(known, known.sum(axis=0), np.inf), axis=1)
 

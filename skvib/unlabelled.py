@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_consistent_length
 
 from skvib.containers import is_gap, rows_of, take, targets_array
 
@@ -59,7 +59,7 @@ def marked(y, gaps, are_numbers):
         return y
     gaps = gaps.reshape(y.shape)
     if are_numbers:
-        return np.where(gaps, np.nan, y)
+        return np.where(gaps, np.nan, y.astype(float))
     if y.ndim > 1 and (gaps.any(axis=1) != gaps.all(axis=1)).any():
         raise ValueError("Some rows of y lack a part of their labels: give all of a row, or missing_label for all.")
     return y
@@ -71,19 +71,20 @@ def checked_outputs(y, missing_label, are_numbers):
     return marked(check_array(targets_array(filled(y, gaps)), dtype=None, ensure_2d=False), gaps, are_numbers)
 
 
-def rows_with_target(X, y, missing_label, *others):
-    """X, y and others (each may be None) of the rows that have a target."""
+def rows_with_target(X, y, missing_label, weights):
+    """X, y and weights (or None) of the rows that have a target."""
     known = has_target(y, missing_label)
     if known is None:
-        return X, y, *others
+        return X, y, weights
+    check_consistent_length(X, y, weights)
     kept = np.flatnonzero(known)
-    others = (None if other is None else take(rows_of(other), kept) for other in others)
-    return take(rows_of(X), kept), known_targets(y, known), *others
+    weights = None if weights is None else np.asarray(weights)[kept]
+    return take(rows_of(X), kept), known_targets(y, known), weights
 
 
 def known_targets(y, known):
     """Those of the rows that have one, in an array of their own type."""
-    having = _values(y) if known is None else _values(y)[known]
+    having = _values(y)[known]
     return np.asarray(having.tolist()) if having.dtype == object else having
 
 

@@ -172,7 +172,6 @@ ALLOWED = {
         "nn.batches",
         "nn.betas",
         "nn.evaluation",
-        "nn.network",
         "nn.objective",
         "nn.optimizer",
         "nn.posteriors",

@@ -370,3 +370,10 @@ def test_codes_of_given_rates_are_marked(path, ax):
     np.testing.assert_allclose(plane.marks_.get_ydata(), measured.y_lower)
     assert InformationPlaneDisplay.from_path(path, max_rows=50).marks_ is None
     assert BetaPathDisplay.from_path(path).marks_ is None
+
+
+def test_the_plane_of_one_regression_is_a_point(ax):
+    X, y = load_diabetes(return_X_y=True)
+    model = VIBRegressor(hidden_layer_sizes=(8,), latent_dim=2, max_iter=5, random_state=0).fit(X, y)
+    display = InformationPlaneDisplay.from_estimator(model, X, y, ax=ax)
+    assert len(display.line_.get_xdata()) == 1

@@ -79,6 +79,7 @@ OTHER_SETTINGS = {
     "n_iter_no_change": 6,
     "device": "meta",
     "product_dtype": torch.bfloat16,
+    "silences": True,
 }
 
 

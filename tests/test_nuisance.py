@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 import torch
@@ -16,14 +17,19 @@ from sklearn.preprocessing import StandardScaler
 from test_objective import make_batch, make_network
 
 from skvib import BetaSearchCV, VIBClassifier, VIBRegressor, beta_path, fit_together, nuisance_information
-from skvib.nn.nuisances import NuisanceInformation
+from skvib.model_selection import grouping
+from skvib.nn import trainer
+from skvib.nn.nuisances import NuisanceTerm
 from skvib.nn.objective import loss_terms
 from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.rows import GUESSED, NUISANCE, TARGET
 from skvib.nuisances import groups_of
 
 FAST = SMALL | {"max_iter": 10, "invariance": 1.0}
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:A batch holds"),
+]
 
 
 def scans(n=1000, agreement=0.9, seed=0):
@@ -35,6 +41,10 @@ def scans(n=1000, agreement=0.9, seed=0):
     X[:, :4] += 0.7 * (2 * y - 1)[:, None]
     X[:, 4:8] += (2 * scanner - 1)[:, None]
     return X, y, scanner
+
+
+def broken(estimator, X, y):
+    raise ValueError("no scorer of mine")
 
 
 def grouped(batch, n_groups=3):
@@ -74,7 +84,7 @@ def test_gradients_agree_with_autograd(prior, n_draws):
 
 
 def test_far_apart_groups_are_told_and_equal_codes_tell_nothing():
-    term, weights = NuisanceInformation([1.0]).double(), torch.ones(1, 8, dtype=torch.float64)
+    term, weights = NuisanceTerm([1.0]).double(), torch.ones(1, 8, dtype=torch.float64)
     batch = make_batch(make_network()[0])
     groups = torch.arange(8)[None] % 2
     rows = batch.rows._replace(weights=weights, targets={NUISANCE: groups})
@@ -125,6 +135,33 @@ def test_dimensions_that_can_be_spared_are_the_same_for_all_rows():
     assert model.distortion_ + model.beta * model.rate_ < paid[-5:].mean() + 0.02
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_streams_and_warm_starts_keep_all_of_their_network():
+    X, y, scanner = scans(300)
+    model = VIBClassifier(**MEDIUM, invariance=1.0)
+    for _ in range(5):
+        model.partial_fit(X, y, classes=[0, 1], nuisance=scanner)
+    for k in range(5):
+        model.partial_fit(X[k : k + 1], y[k : k + 1], nuisance=scanner[k : k + 1])
+    assert (np.ptp(model.transform(X), axis=0) > 0).all()
+    warm = VIBClassifier(**MEDIUM | {"beta": 0.5, "warm_start": True}, invariance=1.0).fit(X, y, nuisance=scanner)
+    assert (np.ptp(warm.transform(X), axis=0) > 0).all()
+
+
+def test_what_is_spared_costs_validation_rows_nothing(monkeypatch):
+    X, y, scanner = scans(400)
+    X_val, y_val, _ = scans(400, seed=1)
+    for beta in (1e-2, 0.1):
+        model = VIBClassifier(**MEDIUM | {"beta": beta, "latent_dim": 16}, invariance=1.0)
+        likelihoods = []
+        for silence in (trainer._Run._silence, lambda run: None):
+            with monkeypatch.context() as patch:
+                patch.setattr(trainer._Run, "_silence", silence)
+                model.fit(X, y, nuisance=scanner, X_val=X_val, y_val=y_val)
+            likelihoods.append(model.log_likelihood_samples(X_val, y_val).mean())
+        assert likelihoods[0] > likelihoods[1] - 0.003
+
+
 def test_the_loss_is_what_is_paid():
     X, y, scanner = scans()
     model = VIBClassifier(**FAST, early_stopping=False).fit(X, y, nuisance=scanner)
@@ -146,11 +183,19 @@ def test_the_loss_is_what_is_paid():
         (pd.DataFrame({"sex": ["f", "m"] * 50, "age": np.linspace(18.0, 80.0, 100)}), 20),
         (pd.Series(["a", "b"] * 50, dtype="category"), 2),
         (torch.arange(100) % 4, 4),
+        ([1, "1"] * 50, 2),
+        (np.r_[np.zeros(90), np.linspace(1.0, 2.0, 10)], 2),
+        (np.r_[np.zeros(80), np.linspace(1.0, 2.0, 20)], 3),
+        (np.r_[np.arange(80.0), np.full(20, np.inf)], 9),
+        (pl.DataFrame({"site": np.arange(100) % 3, "sex": ["f", "m"] * 50}), 6),
     ],
-    ids=["strings", "list", "integers", "numbers", "two numbers", "columns", "frame", "categories", "tensor"],
+    ids=[
+        *("strings", "list", "integers", "numbers", "two numbers", "columns", "frame", "categories", "tensor", "mixed"),
+        *("mostly 0, of few values", "mostly 0", "infinite", "polars"),
+    ],
 )
 def test_labels_and_deciles_of_numbers_make_groups(nuisance, n_groups):
-    groups = groups_of(nuisance, 100, 1.0)
+    groups = groups_of(nuisance, np.ones(100))
     assert sorted(set(groups)) == list(range(n_groups))
     if n_groups in (10, 20):
         assert np.bincount(groups).max() == 100 // n_groups
@@ -159,24 +204,29 @@ def test_labels_and_deciles_of_numbers_make_groups(nuisance, n_groups):
 def test_what_cannot_be_is_refused():
     X, y, scanner = scans(60)
     model = VIBClassifier(**FAST)
-    with pytest.raises(ValueError, match="invariance was given, but it takes both"):
+    with pytest.raises(ValueError, match="invariance=1 is the price of what a code tells"):
         clone(model).fit(X, y)
-    with pytest.raises(ValueError, match="nuisance was given, but it takes both"):
+    with pytest.raises(ValueError, match="left out at a price, and invariance is 0"):
         VIBClassifier(**FAST | {"invariance": 0.0}).fit(X, y, nuisance=scanner)
     with pytest.raises(ValueError, match="nuisance has 59 rows, but X has 60"):
         clone(model).fit(X, y, nuisance=scanner[:-1])
     with pytest.raises(ValueError, match="nuisance has missing values"):
         clone(model).fit(X, y, nuisance=[None, *scanner[1:]])
-    with pytest.raises(ValueError, match="a value of each row"):
-        clone(model).fit(X, y, nuisance=np.zeros((60, 2, 2)))
+    with pytest.raises(ValueError, match="nuisance has missing values"):
+        clone(model).fit(X, y, nuisance=["a", np.nan] * 30)
+    for unusable in (np.zeros((60, 2, 2)), "sex", pd.DataFrame(index=range(60))):
+        with pytest.raises(ValueError, match="a value of each row"):
+            clone(model).fit(X, y, nuisance=unusable)
     with pytest.raises(ValueError, match='invariance=1 needs method="exact"'):
         BetaSearchCV(clone(model)).fit(X, y, nuisance=scanner)
     with pytest.raises(ValueError, match='invariance=1 needs method="exact"'):
         beta_path(clone(model), X, y, betas=3, nuisance=scanner)
 
 
-def test_the_order_of_rows_and_copies_mean_nothing():
+@pytest.mark.parametrize("column", [4, None], ids=["numbers", "labels"])
+def test_the_order_of_rows_and_copies_mean_nothing(column):
     X, y, scanner = scans(100)
+    scanner = scanner if column is None else X[:, column]
     order, weights = np.random.default_rng(0).permutation(100), np.random.default_rng(1).integers(1, 3, 100)
     model = VIBClassifier(**FAST)
     expected = weights_of(clone(model).fit(X, y, weights, nuisance=scanner))
@@ -195,17 +245,23 @@ def test_rows_of_two_groups_are_two_rows():
     assert problems[0].rows.targets[NUISANCE].bincount().tolist() == [20, 20]
 
 
-def test_a_search_over_invariances_is_one_training():
-    X, y, scanner = scans(200)
-    grid = {"invariance": [0.1, 1.0], "beta": [1e-3, 1e-2]}
-    search = GridSearchCV(VIBClassifier(**FAST), grid, cv=2, refit=False)
-    with fit_together(), asked() as problems:
-        search.fit(X, y, nuisance=scanner)
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores")
+def test_a_search_over_invariances_is_one_training(monkeypatch):
+    X, y, scanner = scans(201)
+    grid = {"invariance": [0.1, 1.0], "beta": [1e-3, 1e-2], "latent_dim": [2, 4]}
     alone = GridSearchCV(VIBClassifier(**FAST), grid, cv=2, refit=False).fit(X, y, nuisance=scanner)
+    train, trained = grouping.train, []
+    monkeypatch.setattr(grouping, "train", lambda problems, *rest: trained.append(problems) or train(problems, *rest))
+    search = GridSearchCV(VIBClassifier(**FAST), grid, cv=2, refit=False)
+    with fit_together():
+        search.fit(X, y, nuisance=scanner)
+    assert [len(problems) for problems in trained] == [16]
+    assert len({problem.in_common() for problem in trained[0]}) == 1
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
-    assert len({problem.in_common() for problem in problems}) <= 1
     best = BetaSearchCV(VIBClassifier(**FAST), {"beta": [1e-3, 1e-2]}, cv=2, method="exact")
     assert np.isfinite(best.fit(X, y, nuisance=scanner).best_score_)
+    with pytest.raises(ValueError, match="no scorer of mine"):
+        best.set_params(scoring=broken).fit(X, y, nuisance=scanner)
 
 
 @pytest.mark.parametrize("prior", ["normal", "mixture", "class"])
@@ -304,3 +360,29 @@ def test_another_domain_is_learned_from_its_rows_without_labels():
     alone = VIBClassifier(**MEDIUM).fit(X[:600], y[:600])
     model = VIBClassifier(**MEDIUM, missing_label=-1, invariance=3.0).fit(both, some, nuisance=domain)
     assert model.score(X_other[600:], y[600:]) > alone.score(X_other[600:], y[600:]) + 0.05
+
+
+def test_small_groups_are_warned_of():
+    X, y, _ = scans(200)
+    with pytest.warns(UserWarning, match=r"A batch holds 0\.3 rows of a group"):
+        VIBClassifier(**FAST).fit(X, y, nuisance=np.arange(200) // 2)
+
+
+def test_rare_values_of_numbers_are_a_group():
+    X, y, _ = scans(1000)
+    rng = np.random.default_rng(1)
+    amount = np.where(rng.random(1000) < 0.92, 0.0, rng.random(1000) + 0.1)
+    X[:, 0] += 4 * (amount > 0)
+    model = VIBClassifier(**SMALL, max_iter=20).fit(X, y)
+    told = [nuisance_information(model, X, one) for one in (amount, (amount > 0).astype(int))]
+    assert told[0].entropy == pytest.approx(told[1].entropy)
+    assert told[0].upper > 0.01
+
+
+def test_bounds_are_in_order():
+    X, y, _ = scans(40)
+    model = VIBClassifier(**SMALL | {"latent_dim": 2}, max_iter=3).fit(X, y)
+    for seed in range(20):
+        told = nuisance_information(model, X, np.random.default_rng(seed).integers(0, 2, 40), n_draws=1)
+        assert 0 <= told.lower <= told.upper
+    assert nuisance_information(model, X, np.zeros(40)).entropy == 0.0

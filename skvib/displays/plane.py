@@ -221,7 +221,7 @@ class InformationPlaneDisplay:
         for k, side in ends.items():
             style = {"textcoords": "offset points", "ha": side, "fontsize": "small"}
             ax.annotate(f"β = {plane.betas[k]:.2g}", (x[k], y[k]), (0, -14), **style)
-        top = max(*y, *limit[1]) * 1.2 if plane.entropy is None else max(*y, *limit[1], min(ceiling, x_max))
+        top = max(0.0, *y, *limit[1]) * 1.2 if plane.entropy is None else max(*y, *limit[1], min(ceiling, x_max))
         ax.set(xlim=(0.0, x_max), ylim=(min(0.0, 1.1 * y.min()), 1.08 * top))
         ax.set(xlabel=f"I(X;Z), between its bounds ({unit})", ylabel=f"I(Z;Y), at least ({unit})")
         ax.legend(loc="lower right", fontsize="small")

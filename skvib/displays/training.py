@@ -34,7 +34,8 @@ class TrainingCurveDisplay:
     line_ : matplotlib.lines.Line2D
         The loss.
     distortion_line_, rate_line_ : matplotlib.lines.Line2D
-        The distortion, and what the rate costs: beta times the rate, unless the estimator has another price.
+        The distortion, and what the rate costs: beta times the rate, unless the estimator has another price; with a
+        nuisance, what it costs is added.
     validation_line_ : matplotlib.lines.Line2D or None
         Minus the log-likelihood of validation rows.
     ax_ : matplotlib.axes.Axes
@@ -95,7 +96,7 @@ class TrainingCurveDisplay:
         return prices - self._share_of_distortion() * scores
 
     def _costs(self):
-        """What was paid for the rate in each epoch, nats."""
+        """What was paid for the rate, and for a nuisance, in each epoch, nats."""
         return self.history["loss"] - self._share_of_distortion() * self.history["distortion"]
 
     def _share_of_distortion(self):
@@ -126,9 +127,10 @@ class TrainingCurveDisplay:
         cost, distortion = self._costs(), self._share_of_distortion() * self.history["distortion"]
         is_residual = "residual_rate" in self.history
         paid, counted = ("residual rate", "(1 - β) · distortion") if is_residual else ("rate", "distortion")
+        others = " and of the nuisance" if "nuisance_information" in self.history else ""
         self.line_ = draw(self.history["loss"], "loss", color="black", lw=2)
         self.distortion_line_ = draw(distortion, counted, color=BLUE, ls="--")
-        self.rate_line_ = draw(cost, f"price of the {paid}, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
+        self.rate_line_ = draw(cost, f"price of the {paid}{others}, β = {self.beta:.2g}", color=ORANGE, ls=":", lw=2)
         self.validation_line_ = None
         shown = [self.history["loss"], distortion, cost]
         losses = self._validation_losses()

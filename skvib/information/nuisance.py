@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from skvib.containers import rows_of
 from skvib.information.bounds import PAIR_ELEMENTS, critic_of_inputs
-from skvib.information.estimates import NATS_IN, Estimate, check_options, in_unit, mean_of
+from skvib.information.estimates import NATS_IN, Estimate, check_options, in_unit, mean_of, shares_of
 from skvib.information.sample import Sample
 from skvib.nuisances import groups_of
 from skvib.typing import MatrixLike, Unit
@@ -112,9 +112,11 @@ def nuisance_information(
     - upper: the mean of log r(s_i|z_i) / p(s_i), row i itself among the j; rows of a sample tell their groups apart
       more easily than all rows do;
     - lower: the same without row i, which is a guess of s_i by a rule that has not seen it (Barber and Agakov 2003). Of
-      some mixtures of it with p(s) the best one counts, so that it is not below 0.
+      six mixtures of it with p(s) the best one counts, so that it is not below 0.
 
-    Both are of draws of the code. The means that `transform` returns have no noise and may tell more.
+    They hold in the mean over samples, for groups of more than a few rows: p(s) are the shares of the sample, and its
+    entropy too small by about (groups - 1) / (2 rows). Standard errors take the mixtures as given. Both bounds are of
+    draws of the code. The means that `transform` returns have no noise and may tell more.
 
     References
     ----------
@@ -139,8 +141,8 @@ def nuisance_information(
     True
     """
     check_options(unit, n_draws=n_draws, max_rows=max_rows)
-    given = Sample(estimator, X, groups_of(nuisance, rows_of(X).shape[0], 1.0), sample_weight, random_state, False)
-    pairs = given.paired(max_rows)
+    groups = groups_of(nuisance, shares_of(sample_weight, rows_of(X).shape[0]))
+    pairs = Sample(estimator, X, groups, sample_weight, random_state, is_target=False).paired(max_rows)
     groups = np.unique(pairs.y, return_inverse=True)[1]
     shares_of_groups = np.bincount(groups, pairs.shares)[groups]
     drawn = [_chances(pairs, groups) for _ in range(n_draws)]
@@ -150,8 +152,9 @@ def nuisance_information(
 
     upper = information([seen for seen, _ in drawn])
     lower = max(information([(1.0 - d) * unseen + d * shares_of_groups for _, unseen in drawn]) for d in DOUBTS)
-    entropy = float(-pairs.shares @ np.log(shares_of_groups))
-    estimates = in_unit(lower, unit), in_unit(upper, unit)
+    entropy = max(0.0, float(-pairs.shares @ np.log(shares_of_groups)))
+    # errors of few draws can put one beyond another
+    estimates = in_unit(lower, unit), in_unit(max(lower, upper), unit)
     return NuisanceInformation(*estimates, entropy / NATS_IN[unit], pairs.n, unit)
 
 

@@ -16,7 +16,7 @@ CHUNK_ROWS = 2**14
 class Sample:
     """Rows of positive weight, the estimator that encodes them, and the generator of all draws."""
 
-    def __init__(self, estimator, X, y, sample_weight, random_state, is_target=True):
+    def __init__(self, estimator, X, y, sample_weight, random_state, *, is_target=True):
         self.prepare, self.vib = unwrapped(estimator)
         if y is not None:
             check_consistent_length(X, y, sample_weight)

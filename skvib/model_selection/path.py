@@ -123,7 +123,8 @@ def beta_path(
         vib.fit(inputs, targets, sample_weight, **validation, nuisance=nuisance)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
-    rows = rows_with_target(*rows[:2], vib.missing_label, *rows[2:])
+    X, y, weights = rows
+    rows = rows_with_target(X, y, vib.missing_label, weights)
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 

@@ -249,7 +249,7 @@ class BetaSearchCV(GridSearchCV):
                 with fit_together(method=self.method):
                     super().fit(X, y, **params)
             except _NoFiniteScoreError as error:
-                self._explain(error, X, y, params.get("groups"))
+                self._explain(error, X, y, **params)
         if self.selection == "1se":
             self.best_index_ = one_standard_error(self.cv_results_)
             self.best_params_ = self.cv_results_["params"][self.best_index_]
@@ -271,13 +271,13 @@ class BetaSearchCV(GridSearchCV):
         entropy = last._target.entropy(targets, np.ones(len(targets)))
         return None if entropy is None else -entropy
 
-    def _explain(self, error, X, y, groups):
+    def _explain(self, error, X, y, groups=None, **params):
         """Raise what failed on the splits without a finite score, or the error itself if it does not fail again."""
-        splits = list(self.cv.split(X, y, groups))
+        splits = [*self.cv.split(X, y, groups)]
         estimator = clone(self.estimator).set_params(**clone(error.params, safe=False))
         try:
-            failed = [splits[split] for split in error.splits]
-            cross_validate(estimator, X, y, cv=failed or splits, scoring=self.scoring, error_score="raise")
+            failed = [splits[split] for split in error.splits] or splits
+            cross_validate(estimator, X, y, cv=failed, scoring=self.scoring, params=params, error_score="raise")
         except Exception as cause:
             kind = TypeError if isinstance(cause, TypeError) else ValueError
             raise kind(f"{error} There, {cause}") from cause

@@ -126,7 +126,7 @@ class Gaussian(Likelihood):
     """Independent normal outputs with learned noise s = softplus(raw) + floor; y is (M, n, O).
 
     Where some outputs are not known y is (M, n, 2 O): the targets, and 1 for one that is known, else 0. In place of a
-    target that is not known stands what it has for its loss, a constant.
+    target that is not known stands a number that is its loss.
     Homoscedastic: eta is the mean and raw a parameter of the network. Heteroscedastic: eta = (mean, raw).
     """
 

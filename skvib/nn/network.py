@@ -17,7 +17,7 @@ from skvib.nn.encoders import MLPEncoder, ModuleEncoder
 from skvib.nn.heads import Decoder, GuessingHead, Head
 from skvib.nn.layers import ConditionedOnBeta, GatedLinear, Inputs, MakeLinear, RowValues, StackedLinear
 from skvib.nn.likelihoods import LIKELIHOODS, Likelihood
-from skvib.nn.nuisances import NuisanceInformation
+from skvib.nn.nuisances import NuisanceTerm
 from skvib.nn.operations import TORCH, Array, Operations
 from skvib.nn.parts import NamedParts, Parameter, Part, Parts
 from skvib.nn.posteriors import Diagonal
@@ -111,7 +111,7 @@ class VIBNetwork(Part):
         self.bottleneck = Bottleneck(sizes[-1], tuple(latent_dims), linear)
         self.heads = NamedParts(a.heads(latent_dims, linear, row_values))
         self.prior, self.price = a.prior(latent_dims), a.price()
-        self.further: Parts[NuisanceInformation] = Parts([NuisanceInformation(invariances)] if invariances else [])
+        self.further: Parts[NuisanceTerm] = Parts([NuisanceTerm(invariances)] if invariances else [])
         if len(set(self.terms)) < len(self.terms):
             raise ValueError(f"Two heads have one term: {', '.join(self.terms)}.")
         if row_values is not None:

@@ -14,20 +14,20 @@ from skvib.nn.posteriors import Code, Diagonal
 from skvib.nn.rows import NUISANCE, Rows
 
 
-class NuisanceInformation(Part):
-    """I(Z;S) of the rows of a batch as if there were no others, times `weights`, (M,), in the loss.
+class NuisanceTerm(Part):
+    """I(Z;S) of a batch as if there were no other rows, at a price for each network, `prices` (M, 1).
 
     With groups s of rows, and q(z|s) and q(z) the mixtures of the posteriors of a group and of all rows, it is the mean
-    of log q(z|s) - log q(z) at the draws of the code (after Nguyen et al. 2022, who compare two domains). Few rows tell
-    their groups apart more easily than all rows do, so it is an upper bound in the mean over batches.
+    of log q(z|s) - log q(z) at the draws of the code (after Nguyen et al. 2022, who compare two domains).
     """
 
     terms: ClassVar[tuple[str, ...]] = ("nuisance_information",)
-    weights: Tensor
+    prices: Tensor
 
-    def __init__(self, weights: Sequence[float]) -> None:
+    def __init__(self, prices: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor(weights, device="cpu")[:, None], persistent=False)
+        of_networks = torch.tensor(prices, dtype=torch.float64, device="cpu")[:, None]
+        self.register_buffer("prices", of_networks, persistent=False)
 
     def record(self, code: Code, rows: Rows[Inputs]) -> tuple[Tensor, Any]:
         """Its mean over the draws of each row, (M, n), nats; and what `backward` needs."""
@@ -48,10 +48,10 @@ class NuisanceInformation(Part):
         return information.squeeze(-1).mean(1), (code, draws, precision, weighed, of_own / own - of_all)
 
     def backward(self, tape: Any, grad: Tensor, gradient: Diagonal) -> None:
-        """Add the gradient of sum(weight * grad * information), grad (M, n), to the posterior's."""
+        """Add the gradient of sum(price * grad * information), grad (M, n), to the posterior's."""
         code, draws, precision, weighed, excess = tape
         (mu, sigma), n_draws = code.posterior, code.z.shape[1]
-        excess = (excess * (self.weights * grad / n_draws)[:, None, :, None]).flatten(1, 2)
+        excess = (excess * (self.prices * grad / n_draws)[:, None, :, None]).flatten(1, 2)
         of_draws = torch.bmm(excess, weighed).sub_(draws * torch.bmm(excess, precision))
         own = code.posterior.pull(code.noise, of_draws.view_as(code.z))
         total = excess.sum(1).unsqueeze(-1)

@@ -10,8 +10,8 @@ For a row (x, y) of weight w, with z = mu + sigma * noise and beta the price of 
 over its rows and over the draws of noise. It is divided by its number of rows times the mean weight of the whole
 training set, never by its own weight sum, which would bias it towards batches of light rows.
 
-Distortion is what the heads say, the rate what the prior says, and its cost what the price says; further terms, such
-as what a code tells of a nuisance, have weights of their own. On the way back the
+Distortion is what the heads say, the rate what the prior says, and its cost what the price says. Further terms, such as
+what a code tells of a nuisance, have prices of their own. On the way back the
 heads' gradients by z become one of the posterior, to which the prior adds its own. Derivatives are written out since
 the per-operation overhead of autograd costs a small network more than its arithmetic does; the tests hold every one of
 them against autograd.

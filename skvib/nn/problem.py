@@ -149,7 +149,8 @@ class Problem:
 class Settings:
     """How all problems of a stack are trained.
 
-    `stop_on` is None, "loss" or "validation"; `schedule` maps progress in [0, 1) to a multiple of the rate.
+    `stop_on` is None, "loss" or "validation"; `schedule` maps progress in [0, 1) to a multiple of the rate. What
+    `silences` takes dimensions of little rate out of the codes at the end.
     """
 
     architecture: Architecture
@@ -164,6 +165,7 @@ class Settings:
     n_iter_no_change: float
     device: str
     product_dtype: torch.dtype | None = None
+    silences: bool = False
 
 
 class Fit(NamedTuple):

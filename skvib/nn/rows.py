@@ -17,7 +17,8 @@ GUESSED = "guessed"  # the share of rows in the loss of guessing what some of th
 
 
 class Rows(NamedTuple, Generic[X]):
-    """Inputs (n, ...) or SparseRows, weights (n,), of mean 1 in training, and a column (n, ...) for each head.
+    """Inputs (n, ...) or SparseRows, weights (n,), of mean 1 in training, and a column (n, ...) for each head, and
+    the groups that a nuisance makes.
 
     `shares` are the weights (n,) of rows in a head where they are others: 0 where a row has no target. Such a row still
     pays its rate, and its column holds any valid value. Of a stack all of these are (M, n, ...).

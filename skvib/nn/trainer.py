@@ -14,7 +14,6 @@ from torch import Tensor
 from skvib.nn.batches import Batches, Pool
 from skvib.nn.betas import BetaRange, betas_of, learned_range
 from skvib.nn.evaluation import Evaluation
-from skvib.nn.network import VIBNetwork
 from skvib.nn.objective import loss_terms
 from skvib.nn.optimizer import Optimizer
 from skvib.nn.posteriors import Diagonal
@@ -24,7 +23,8 @@ from skvib.nn.stack import Stack
 from skvib.nn.stopping import stopping_of
 
 N_STARTS = 1024  # rows of whose codes the prior's components begin
-SPARED_NATS, SPARED_LOSS = (0.01, 0.02, 0.05, 0.1), 0.002  # of a latent dimension at most; nats
+SPARED_NATS = 0.01, 0.02, 0.05, 0.1  # bounds of the rate of a latent dimension that codes may spare
+SPARED_LOSS = 0.002  # nats that it may cost
 CLOSED_SHARE = 0.25  # once so many networks of a stack have closed, the others go on without them
 
 
@@ -109,7 +109,7 @@ class _Run:
     def _at_the_start(self, m: int) -> Progress:
         stack, network = self.stack, self.stack.network
         start = stack.checkpoint(stack.weights.values, m, 0)
-        further = {name: float(part.weights[m]) for part in network.further for name in part.terms}
+        further = {name: float(part.prices[m]) for part in network.further for name in part.terms}
         return Progress(self.problems[m].betas, network.terms, len(network.heads), network.price, start, further)
 
     def train_epoch(self, epoch: int) -> None:
@@ -149,7 +149,7 @@ class _Run:
         network, weighed = self.stack.network, weights * terms
         n_heads = len(network.heads)
         losses = network.price.loss(drawn, weighed[:n_heads].sum(0), weighed[n_heads])
-        losses = losses + sum(part.weights * weighed[network.terms.index(part.terms[0])] for part in network.further)
+        losses = losses + sum(part.prices * weighed[network.terms.index(part.terms[0])] for part in network.further)
         first_losses = losses.sum(-1) / self.batches.n_rows[0].squeeze(1)
         for progress, loss in zip(self.progress, first_losses.tolist(), strict=True):
             progress.first_loss = loss
@@ -252,7 +252,7 @@ class _Run:
             raise self.progress[0].failure
         for m, progress in enumerate(self.progress):
             self.stack.restore(m, progress.best)
-        if len(self.stack.network.further):
+        if self.settings.silences:
             self._silence()
         is_trusted = torch.tensor([p.reason != "diverged" for p in self.progress], device=self.settings.device)
         fits = [self._fits(k, is_trusted) for k in range(len(self.problems[0].betas))]
@@ -263,28 +263,32 @@ class _Run:
 
     @torch.no_grad()
     def _silence(self) -> None:
-        """Take out of the codes what is not worth its price: its means, which have no noise, may tell a nuisance.
+        """Make latent dimensions of little rate the same for all rows, where this costs next to nothing.
 
-        That is as many as possible of the latent dimensions that carry least.
+        Their means, which have no noise, could tell a nuisance that draws hide. Of some bounds of the rate the largest
+        counts that leaves distortion, price and the likelihood of validation rows as good as they were.
         """
         stack, network = self.stack, self.stack.network
         values, means = stack.weights.values, self.evaluation.mean_posterior(network)
         weights, settled = values.clone(), values.clone()
-        before, latent_rates = self._paid(network)
+        before = self._costs()
+        _, _, latent_rates = self.evaluation.distortions_and_rates(network, stack.seed(0))
         for nats in SPARED_NATS:
             network.bottleneck.silence(latent_rates <= nats, means)
-            is_spared = self._paid(network)[0] <= before + SPARED_LOSS
+            is_spared = (self._costs() <= before + SPARED_LOSS).all(0)
             settled = torch.where(is_spared.unsqueeze(1), values, settled)
             values.copy_(weights)
         values.copy_(settled)
 
-    def _paid(self, network: VIBNetwork) -> tuple[Tensor, Tensor]:
-        """What distortion and rate come to on the training rows, (M,), and the rates by latent dimension."""
-        distortions, rates, latent_rates = self.evaluation.distortions_and_rates(network, self.stack.seed(0))
-        distortion = torch.stack(list(distortions.values())).sum(0)
-        return network.price.loss(
-            self.stack.betas.values[:, 0], distortion, rates[network.prior.terms[0]]
-        ), latent_rates
+    def _costs(self) -> Tensor:
+        """What distortion and rate cost on training rows, and the loss of validation rows if there are any, (., M)."""
+        network, evaluation = self.stack.network, self.evaluation
+        distortions, rates, _ = evaluation.distortions_and_rates(network, self.stack.seed(0))
+        distortion, paid = torch.stack([*distortions.values()]).sum(0), rates[network.prior.terms[0]]
+        costs = [network.price.loss(self.stack.betas.values[:, 0], distortion, paid)]
+        if evaluation.validation is not None:
+            costs.append(-evaluation.log_likelihood(network))
+        return torch.stack(costs)
 
     def _training(self, progress: Progress, fits: tuple[Fit, ...]) -> Training:
         assert progress.state is not None  # it is closed
