@@ -33,7 +33,7 @@ test-oldest: .venv-oldest/installed ## tests with the lowest versions
 .venv/installed: setup.cfg constraints.txt
 	@echo "Installing torch, scikit-learn and what the tests need into .venv: once, a minute or more"
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[demo,test]"
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e ".[demo,domains,test]"
 	touch $@
 
 .venv-oldest/installed: setup.cfg constraints-oldest.txt

@@ -368,8 +368,9 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         return self._map_draws(X, summarize, np.float64)
 
     def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """R^2 of `predict`, of rows that have a target; of several outputs, its mean over them, each of
-        its own rows, of which it needs two.
+        """R^2 of `predict`; of several outputs, its mean over them.
+
+        Each is of the rows that have it, of which it needs two.
 
         Parameters
         ----------

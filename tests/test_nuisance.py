@@ -1,5 +1,9 @@
 """What a code is not to tell: `nuisance` and `invariance`, and the information that is left."""
 
+import subprocess
+import sys
+from importlib.util import find_spec
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -304,6 +308,32 @@ def test_other_names_of_it_are_routed():
         for name in ("sensitive_features", "sample_domain"):
             alias = make_pipeline(StandardScaler(), clone(model).set_fit_request(nuisance=name))
             np.testing.assert_array_equal(weights_of(alias.fit(X, y, **{name: scanner})[-1]), expected)
+
+
+@pytest.mark.skipif(
+    find_spec("skada") is None, reason="skada is an extra, and needs a newer scikit-learn than the oldest"
+)
+def test_skada_passes_the_domain_on():
+    # on its own, since importing skada turns metadata routing on
+    code = """
+import numpy as np
+from skada import make_da_pipeline
+from skada.datasets import make_shifted_datasets
+from skada.model_selection import SourceTargetShuffleSplit
+from sklearn.preprocessing import StandardScaler
+from skvib import VIBClassifier
+
+X, y, domain = make_shifted_datasets(20, 20, shift="covariate_shift", random_state=0, return_X_y=True)
+some = np.where(domain < 0, -1, y)  # those below 0 are the target
+for train, test in SourceTargetShuffleSplit(n_splits=2, random_state=0).split(X, y, domain):
+    vib = VIBClassifier(hidden_layer_sizes=(16,), latent_dim=3, invariance=1.0, missing_label=-1, random_state=0)
+    vib.set_fit_request(nuisance="sample_domain")
+    pipeline = make_da_pipeline(StandardScaler(), vib).fit(X[train], some[train], sample_domain=domain[train])
+    assert pipeline[-1].get_estimator().history_["nuisance_information"].size
+    assert pipeline.score(X[test], y[test]) > 0.9
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_bounds_enclose_the_information():

@@ -129,12 +129,12 @@ def nuisance_information(
     >>> from sklearn.datasets import load_iris
     >>> from skvib import VIBClassifier, nuisance_information
     >>> X, y = load_iris(return_X_y=True)
-    >>> width = X[:, 1]
+    >>> is_wide = X[:, 1] > 3.0  # of sepals
     >>> told = {}
     >>> for invariance in (0.0, 1.0):
     ...     model = VIBClassifier(hidden_layer_sizes=(32,), invariance=invariance, random_state=0)
-    ...     model.fit(X, y, nuisance=width if invariance else None)
-    ...     told[invariance] = nuisance_information(model, X, width).upper
+    ...     model.fit(X, y, nuisance=is_wide if invariance else None)
+    ...     told[invariance] = nuisance_information(model, X, is_wide).upper
     VIBClassifier(...)
     VIBClassifier(...)
     >>> bool(told[1.0] < told[0.0])
