@@ -32,6 +32,7 @@ N_SEEDS = {"adult": 3, "credit-g": 5, "scanner": 5, "pair": 5, "images": 1}
 WAYS = ("MNIST -> USPS", "USPS -> MNIST")
 ATTRIBUTES = {"adult": "sex", "credit-g": "personal_status"}
 N_IMAGES, N_EPOCHS = 7000, 30
+OF_CODES = "told_lower", "told_upper", "rate"
 SETTING = ("part", "data", "method", "invariance", "seed")
 
 
@@ -186,7 +187,8 @@ def summary(runs):
     for one in runs:
         groups.setdefault(tuple(one[name] for name in SETTING[:-1]), []).append(one)
     for key, mine in groups.items():
-        yield {**product_of(*key), "seeds": len(mine), **means(mine, SETTING)}
+        of_codes = dict.fromkeys(OF_CODES) if key[0] == "attribute" else {}
+        yield {**product_of(*key), "seeds": len(mine), **of_codes, **means(mine, SETTING)}
 
 
 def verdicts(rows):
