@@ -173,9 +173,8 @@ class BaseVIB(TrainedVIB, CallbackSupportMixin, BaseEstimator, metaclass=ABCMeta
         trainings = self._trained(problems, settings)
         # a code that leaves something out may rightly tell less of the labels
         if self._trust and groups is None and is_less_than_trusted(self, trainings, rows):
-            X, y, weights, nuisance = given
-            given = *rows_with_target(X, y, self.missing_label, weights), nuisance
-            return self._train(given, validation, incremental, classes, None)
+            known_given = rows_with_target(*given_rows, self.missing_label)
+            return self._train((*known_given, nuisance), validation, incremental, classes, None)
         self._take(members, trainings, problems[0], keeps_state=incremental or self.warm_start, continues=continues)
         rows = rows.labelled()
         entropy = None if incremental else self._target.entropy(rows.own_targets, rows.weights)

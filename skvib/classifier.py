@@ -428,7 +428,7 @@ class VIBClassifier(ClassifierMixin, BaseVIB):
         score : float
             A share of the weight.
         """
-        return super().score(*rows_with_target(X, plain_targets(y), self.missing_label, sample_weight))
+        return super().score(*rows_with_target(X, plain_targets(y), sample_weight, self.missing_label))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -20,7 +20,7 @@ from skvib.nn.ramps import Edges
 from skvib.nn.weights import WeightMatrix
 from skvib.reading import chunks_of, gathered, read_inputs, read_rows
 from skvib.typing import MatrixLike
-from skvib.unlabelled import checked_outputs, has_target, refuse_gaps
+from skvib.unlabelled import checked_outputs, gaps_in, known_rows, refuse_gaps
 
 FLOAT32_RANGE = 1e15
 DTYPES: dict[str, type] = dict.fromkeys(
@@ -339,8 +339,9 @@ class FittedVIB(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         check_is_fitted(self)
         z = check_array(z, dtype=[np.float64, np.float32], allow_nd=True)
         target = self._target
-        refuse_gaps(has_target(y, self.missing_label))
-        targets = target.encode(checked_outputs(y, self.missing_label, are_numbers=not is_classifier(self)))
+        gaps = gaps_in(y, self.missing_label)
+        refuse_gaps(known_rows(gaps, self.missing_label))
+        targets = target.encode(checked_outputs(y, gaps, are_numbers=not is_classifier(self)))
         if z.shape[-1] != self._n_features_out or z.shape[-2] not in (1, len(targets)):
             raise ValueError(
                 f"z has shape {z.shape}: it must be (..., {len(targets)} or 1, {self._n_features_out}), codes for "

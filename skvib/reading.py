@@ -26,7 +26,7 @@ from skvib.nn.layers import SharedRows, SparseRows
 from skvib.nn.rows import GUESSED, NUISANCE, TARGET, Rows
 from skvib.private import check_sample_weight
 from skvib.rows import WeightedRows, canonical, standardized
-from skvib.unlabelled import filled, gaps_in, has_target, marked
+from skvib.unlabelled import filled, gaps_in, known_rows, marked
 
 DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 PREDICT_ELEMENTS = 2**20
@@ -52,7 +52,8 @@ def read_rows(estimator, X, y, sample_weight, reset=False, warn=False):
     """
     refuse_dates(X)
     y = plain_targets(y)
-    known, gaps = has_target(y, estimator.missing_label), gaps_in(y, estimator.missing_label)
+    gaps = gaps_in(y, estimator.missing_label)
+    known = known_rows(gaps, estimator.missing_label)
     y, are_numbers = filled(y, gaps), not is_classifier(estimator)
     _refuse_targets(y, are_numbers)
     X = given = rows_of(X) if hasattr(X, "detach") else X

@@ -386,12 +386,13 @@ class VIBRegressor(RegressorMixin, BaseVIB):
         score : float
             At most 1.
         """
-        X, y, sample_weight = rows_with_target(X, y, self.missing_label, sample_weight)
-        if gaps_in(y, self.missing_label) is None:
+        X, y, sample_weight = rows_with_target(X, y, sample_weight, self.missing_label)
+        gaps = gaps_in(y, self.missing_label)
+        if gaps is None:
             return super().score(X, y, sample_weight)
         check_consistent_length(X, y, sample_weight)
         predicted = self.predict(X)
-        y = self._target.encode(checked_outputs(y, self.missing_label, are_numbers=True))
+        y = self._target.encode(checked_outputs(y, gaps, are_numbers=True))
         weights = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
         own = (np.isfinite(y) & (weights[:, np.newaxis] > 0)).T
         known = [(output, np.flatnonzero(rows)) for output, rows in enumerate(own) if rows.sum() > 1]

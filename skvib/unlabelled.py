@@ -21,7 +21,11 @@ def gaps_in(y, missing_label):
 
 def has_target(y, missing_label):
     """Which rows of y have a target, or at least one output of it, (n,) bool; None if all do."""
-    gaps = gaps_in(y, missing_label)
+    return known_rows(gaps_in(y, missing_label), missing_label)
+
+
+def known_rows(gaps, missing_label):
+    """The same of the gaps in y."""
     if gaps is None:
         return None
     known = ~gaps.reshape(len(gaps), -1).all(axis=1)
@@ -65,13 +69,12 @@ def marked(y, gaps, are_numbers):
     return y
 
 
-def checked_outputs(y, missing_label, are_numbers):
-    """Targets as an array of finite numbers, or of labels; numbers that are not known are NaN."""
-    gaps = gaps_in(y, missing_label)
+def checked_outputs(y, gaps, are_numbers):
+    """Targets as an array of finite numbers, or of labels; numbers in the gaps are NaN."""
     return marked(check_array(targets_array(filled(y, gaps)), dtype=None, ensure_2d=False), gaps, are_numbers)
 
 
-def rows_with_target(X, y, missing_label, weights):
+def rows_with_target(X, y, weights, missing_label):
     """X, y and weights (or None) of the rows that have a target."""
     known = has_target(y, missing_label)
     if known is None:

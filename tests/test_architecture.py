@@ -214,7 +214,7 @@ ALLOWED = {
         "nn.rows",
     },
     "nn.heads": {"nn.layers", "nn.likelihoods", "nn.operations", "nn.parts", "nn.posteriors", "nn.rows"},
-    "nn.nuisances": {"nn.layers", "nn.parts", "nn.posteriors", "nn.rows"},
+    "nn.nuisances": {"nn.layers", "nn.operations", "nn.parts", "nn.posteriors", "nn.priors", "nn.rows"},
     "nn.priors": {"nn.layers", "nn.operations", "nn.parts", "nn.posteriors", "nn.rows"},
     "nn.prices": set(),
     "nn.posteriors": set(),

@@ -21,7 +21,7 @@ class Sample:
         if y is not None:
             check_consistent_length(X, y, sample_weight)
             if is_target:
-                X, y, sample_weight = rows_with_target(X, y, getattr(self.vib, "missing_label", None), sample_weight)
+                X, y, sample_weight = rows_with_target(X, y, sample_weight, getattr(self.vib, "missing_label", None))
             y = targets_array(y)
         X = rows_of(X)
         check_consistent_length(X, y, sample_weight)

@@ -123,8 +123,7 @@ def beta_path(
         vib.fit(inputs, targets, sample_weight, **validation, nuisance=nuisance)
     held_out = X_val is not None
     rows = (X_val, y_val, sample_weight_val) if held_out else (X, y, sample_weight)
-    X, y, weights = rows
-    rows = rows_with_target(X, y, vib.missing_label, weights)
+    rows = rows_with_target(*rows, vib.missing_label)
     return BetaPath(estimator, trained, _weighty(*rows), held_out)
 
 

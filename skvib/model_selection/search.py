@@ -36,7 +36,7 @@ from skvib.nn.network import check_amortized
 from skvib.nn.problem import METHODS
 from skvib.private import StrOptions
 from skvib.typing import MatrixLike, Method
-from skvib.unlabelled import checked_outputs, has_target, known_targets, rows_with_target
+from skvib.unlabelled import checked_outputs, gaps_in, has_target, known_targets, rows_with_target
 from skvib.wrapped import at_the_end_of, prediction_steps
 
 BETAS = np.geomspace(1e-5, 1.0, 13)
@@ -267,7 +267,7 @@ class BetaSearchCV(GridSearchCV):
         _, last = at_the_end_of(getattr(self, "best_estimator_", None))
         if self.scoring is not None or not isinstance(last, BaseVIB) or getattr(last, "class_weight", None):
             return None
-        targets = last._target.encode(checked_outputs(y, last.missing_label, are_numbers=not is_classifier(last)))
+        targets = last._target.encode(checked_outputs(y, gaps_in(y, last.missing_label), not is_classifier(last)))
         entropy = last._target.entropy(targets, np.ones(len(targets)))
         return None if entropy is None else -entropy
 
@@ -359,7 +359,7 @@ class BetaSearchCV(GridSearchCV):
         """
         _, last = at_the_end_of(self.best_estimator_)
         weights = params.pop("sample_weight", None)
-        X, y, weights = rows_with_target(X, plain_targets(y), getattr(last, "missing_label", None), weights)
+        X, y, weights = rows_with_target(X, plain_targets(y), weights, getattr(last, "missing_label", None))
         return super().score(X, y, **params if weights is None else {**params, "sample_weight": weights})
 
     @_chosen_has("predict")

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from skvib.nn.layers import Inputs
+from skvib.nn.operations import TORCH
 from skvib.nn.parts import Part
 from skvib.nn.posteriors import Code, Diagonal
+from skvib.nn.priors import Components, log_joint_of
 from skvib.nn.rows import NUISANCE, Rows
 
 
@@ -35,24 +37,21 @@ class NuisanceTerm(Part):
         group, n_draws = rows.targets[NUISANCE], code.z.shape[1]
         is_own = (group.unsqueeze(-1) == group.unsqueeze(-2)).to(mu)
         precision = (sigma * sigma).reciprocal()
-        weighed = precision * mu
         log_weights = rows.weights.clamp_min(torch.finfo(mu.dtype).tiny).log()
-        at_zero = log_weights - sigma.log().sum(-1) - 0.5 * (weighed * mu).sum(-1)
-        log_joint = torch.baddbmm(at_zero.unsqueeze(1), draws, weighed.mT)
-        log_joint.baddbmm_(draws * draws, precision.mT, alpha=-0.5)
-        of_all = torch.softmax(log_joint, -1).unflatten(1, (n_draws, -1))
+        posteriors = Components(log_weights, mu, sigma, precision)
+        of_all = torch.softmax(log_joint_of(TORCH, posteriors, draws), -1).unflatten(1, (n_draws, -1))
         of_own = of_all * is_own.unsqueeze(1)
         own = of_own.sum(-1, keepdim=True).clamp_min(torch.finfo(mu.dtype).tiny)
         share = (is_own @ rows.weights.unsqueeze(-1)) / rows.weights.sum(1)[:, None, None]
         information = own.log() - share.clamp_min(torch.finfo(mu.dtype).tiny).log().unsqueeze(1)
-        return information.squeeze(-1).mean(1), (code, draws, precision, weighed, of_own / own - of_all)
+        return information.squeeze(-1).mean(1), (code, draws, precision, of_own / own - of_all)
 
     def backward(self, tape: Any, grad: Tensor, gradient: Diagonal) -> None:
         """Add the gradient of sum(price * grad * information), grad (M, n), to the posterior's."""
-        code, draws, precision, weighed, excess = tape
+        code, draws, precision, excess = tape
         (mu, sigma), n_draws = code.posterior, code.z.shape[1]
         excess = (excess * (self.prices * grad / n_draws)[:, None, :, None]).flatten(1, 2)
-        of_draws = torch.bmm(excess, weighed).sub_(draws * torch.bmm(excess, precision))
+        of_draws = torch.bmm(excess, precision * mu).sub_(draws * torch.bmm(excess, precision))
         own = code.posterior.pull(code.noise, of_draws.view_as(code.z))
         total = excess.sum(1).unsqueeze(-1)
         sums, squares = torch.bmm(excess.mT, draws), torch.bmm(excess.mT, draws * draws)

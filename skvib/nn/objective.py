@@ -11,10 +11,10 @@ over its rows and over the draws of noise. It is divided by its number of rows t
 training set, never by its own weight sum, which would bias it towards batches of light rows.
 
 Distortion is what the heads say, the rate what the prior says, and its cost what the price says. Further terms, such as
-what a code tells of a nuisance, have prices of their own. On the way back the
-heads' gradients by z become one of the posterior, to which the prior adds its own. Derivatives are written out since
-the per-operation overhead of autograd costs a small network more than its arithmetic does; the tests hold every one of
-them against autograd.
+what a code tells of a nuisance, have prices of their own. On the way back the heads' gradients by z become one of the
+posterior, to which the prior and further terms add their own. Derivatives are written out since the per-operation
+overhead of autograd costs a small network more than its arithmetic does; the tests hold every one of them against
+autograd.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ class Mixture(Prior):
     def _at_draws(self, code: Code) -> tuple[Tensor, Components, Tensor]:
         """The rate of each row, the components, and log pi_k N(z; k) - log p(z) of each draw (M, S n, K)."""
         components, z = self.components(), code.z.flatten(1, 2)
-        log_joint = _log_joint(TORCH, components, z)
+        log_joint = log_joint_of(TORCH, components, z)
         log_p = torch.logsumexp(log_joint, -1, keepdim=True)
         cross = log_p.view(code.z.shape[:3]).mean(1)
         noise = (0.5 * code.noise * code.noise * self.used.unsqueeze(1)).sum(-1).mean(1)
@@ -181,7 +181,7 @@ class Mixture(Prior):
     def rate(self, xp: Operations, posterior: Diagonal, points: Array) -> Array:
         mu, sigma = posterior
         z = xp.addcmul(mu[:, None], points[:, :, None], sigma[:, None])
-        log_joint = _log_joint(xp, self.components(xp), z.reshape(len(mu), -1, mu.shape[-1]))
+        log_joint = log_joint_of(xp, self.components(xp), z.reshape(len(mu), -1, mu.shape[-1]))
         cross = xp.logsumexp(log_joint, 2).reshape(len(mu), points.shape[1], -1).mean(1)
         noise = (0.5 * points * points * xp.asarray(self.used)).sum(-1).mean(1)
         return -xp.log(sigma).sum(-1) - noise[:, None] - cross
@@ -263,7 +263,7 @@ class ClassMixture(Mixture):
         self.logits[network] = torch.log(counts / counts.sum())
 
 
-def _log_joint(xp: Operations, components: Components, z: Array) -> Array:
+def log_joint_of(xp: Operations, components: Components, z: Array) -> Array:
     """log pi_k N(z; m_k, s_k) without the constant of a normal density, (M, n, K), of z (M, n, latent_dim)."""
     log_weights, means, scales, precisions = components
     weighed = precisions * means

@@ -107,9 +107,9 @@ class Problem:
     With several `betas` it is a network conditioned on log beta, for all of their range; `monitors` watch it at
     each of them. An epoch takes `n_steps` steps; the loss includes `unpriced_penalty` / 2 times the squared norm of the
     coefficients, of the first layer times `input_square`: small inputs need large ones to say as much. It includes
-    `invariance` times what the code tells of the rows' nuisance. Its fits are
-    evaluated on the first `n_evaluated` rows, whose order means nothing. `any_seed` says that the seed was chosen by
-    nobody, `member` which network of an ensemble it is.
+    `invariance` times what the code tells of the rows' nuisance. Its fits are evaluated on the first `n_evaluated`
+    rows, whose order means nothing. `any_seed` says that the seed was chosen by nobody, `member` which network of an
+    ensemble it is.
 
     The networks of a stack share every field but what its `in_common` leaves out.
     """
